@@ -1,0 +1,1 @@
+"""People judge answers. This package knows nothing of training."""

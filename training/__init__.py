@@ -1,0 +1,1 @@
+"""Runs and model versions: started, watched, compared. Django half; the trainer itself is training.rlhf."""
