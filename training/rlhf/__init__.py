@@ -1,0 +1,31 @@
+"""The trainer: PyTorch only. A run's folder goes in, the same folder comes out with what the run did.
+
+    python -m training.rlhf KIND RUN_DIR          KIND: sft, reward, policy, generate, evaluate
+
+It never imports Django: whoever has a folder with a config.json and the data can train without the web app.
+
+The contract, file by file of a run's folder:
+
+    config.json            the whole config of one kind (config.py)
+    preferences.jsonl      pairs of answers and which one people preferred (data.py)
+    prompts.jsonl          conversations that want an answer
+    demonstrations.jsonl   conversations with the answer to imitate
+    events.jsonl           what happened, one object a line, seq rising over the run's whole life (rundir.py)
+    checkpoints/           step_000200/ and so on: everything a bit-exact resume needs (checkpoint.py)
+    artifact/              the finished model: safetensors, tokenizer, config, plumbline.json (model.py)
+    trainer.lock           held while a trainer lives in the folder
+
+The exit code says how it ended: 0 done or cancelled, 1 our error, 2 the person's error, 75 interrupted (run the same
+command again and it resumes from the newest whole checkpoint). A sentence about every error stands in events.jsonl.
+
+Read the files in this order; each imports only those before it:
+
+    config, rundir          what is asked, and where it lies (standard library only)
+    data, model             lines to tensors; causal models, scalar heads, adapters
+    losses, advantages      tensors in, tensors out
+    sampling, checkpoint    answers from a policy; the state of a loop
+    train_sft, train_reward, train_policy
+                            one loop each, top to bottom
+    generate, evaluate      a model used, a model measured
+    __main__                the command
+"""

@@ -1,0 +1,377 @@
+"""One frozen dataclass a kind of run: every setting explained under its field and checked when built.
+
+    config = from_dict("reward", {"learning_rate": 1e-4, "model": "starter"})
+    describe(RewardConfig)      what a form needs to draw itself
+
+Standard library only: a web page checks a config without loading torch. A wrong value raises ValueError with a sentence
+that names the field and what to change. Paths that the web app knows itself carry `filled_by: app`.
+"""
+
+import ast
+import dataclasses
+import difflib
+import functools
+import inspect
+import math
+import textwrap
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Number = int | float
+
+
+def bounded(
+    default: Number, *, at_least: Number | None = None, above: Number | None = None, at_most: Number | None = None
+) -> Any:
+    """A number field with its bounds; the same bounds are checked here and drawn in the form."""
+    return dataclasses.field(default=default, metadata={"at_least": at_least, "above": above, "at_most": at_most})
+
+
+def app_filled() -> Any:
+    """A path that the web app fills in and a form does not ask for; a person who writes config.json by hand does."""
+    return dataclasses.field(default="", metadata={"filled_by": "app"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every kind of run has."""
+
+    model: str = app_filled()
+    """Folder of the model to start from or to use (transformers, safetensors), or a hub id with a pinned revision."""
+    revision: str = ""
+    """Commit of the hub model; needed when `model` is a hub id, so that one config means one set of weights."""
+    seed: int = bounded(0, at_least=0, at_most=2**31 - 1)
+    """Fixes data order, initialisation and sampling: the same seed on the same machine gives the same numbers."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; auto takes the first GPU when there is one."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the forward and backward pass. bfloat16 keeps float32 weights and saves time on a GPU."""
+    num_threads: int = bounded(0, at_least=0)
+    """CPU threads for torch; 0 leaves its own choice. Bit-exact resuming needs the same number every time."""
+    max_prompt_tokens: int = bounded(512, at_least=1)
+    """A longer prompt keeps its end, and the run says so in a warning."""
+    max_response_tokens: int = bounded(256, at_least=1)
+    """Longest response in tokens, the stop token included; a longer one is cut (and then has no stop token)."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            checked = _checked(field, _hints(type(self))[field.name], getattr(self, field.name))
+            object.__setattr__(self, field.name, checked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunConfig):
+    """What every run that changes weights has. The optimizer is AdamW with betas 0.9 and 0.999."""
+
+    learning_rate: float = bounded(1e-4, above=0)
+    """Peak; reached linearly over `warmup_steps`, then as `lr_schedule` says."""
+    lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """From the peak to zero at the last step (linear, cosine) or no change (constant)."""
+    warmup_steps: int = bounded(0, at_least=0)
+    """Optimizer steps over which the learning rate rises from zero."""
+    micro_batch_size: int = bounded(0, at_least=0)
+    """Rows that pass through the model at once; 0 takes the whole batch. Changes memory and speed, not the gradient."""
+    max_grad_norm: float = bounded(1.0, at_least=0)
+    """The gradient is scaled down to this norm; 0 leaves it as it is."""
+    adam_eps: float = bounded(1e-5, above=0)
+    """Added to Adam's denominator."""
+    weight_decay: float = bounded(0.0, at_least=0)
+    """Decoupled decay (AdamW) of the weight matrices; norms and biases are left alone."""
+    checkpoint_every: int = bounded(50, at_least=1)
+    """Optimizer steps (policy runs: rollout steps) between checkpoints. A killed run loses at most these."""
+    lora_rank: int = bounded(0, at_least=0)
+    """Rank of the LoRA adapters on all linear layers; 0 trains every weight."""
+    lora_alpha: float = bounded(16.0, above=0)
+    """The adapters' output is scaled by lora_alpha / lora_rank."""
+    lora_dropout: float = 0.0
+    """Must be 0: with dropout the scored and the trained distribution differ."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_dropout != 0:
+            raise ValueError(
+                f"lora_dropout must be 0, got {self.lora_dropout}: with dropout on, the probabilities that are "
+                "compared before and after an update come from different networks. Set it to 0."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTConfig(TrainingConfig):
+    """Imitate demonstrations: the mean negative log-likelihood of response tokens."""
+
+    learning_rate: float = bounded(1e-4, above=0)
+    """Peak; reached linearly over `warmup_steps`, then as `lr_schedule` says."""
+    batch_size: int = bounded(16, at_least=1)
+    """Demonstrations per optimizer step."""
+    epochs: int = bounded(1, at_least=1)
+    """Passes over the train split."""
+    max_steps: int = bounded(0, at_least=0)
+    """Stop after so many optimizer steps even if the epochs are not over; 0 sets no limit."""
+    evaluate_every: int = bounded(50, at_least=1)
+    """Optimizer steps between measurements on the validation split; the last step is always measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig(TrainingConfig):
+    """Learn a score from preference pairs (Bradley-Terry)."""
+
+    learning_rate: float = bounded(1e-4, above=0)
+    """Peak; reached linearly over `warmup_steps`, then as `lr_schedule` says."""
+    batch_size: int = bounded(32, at_least=1)
+    """Preference pairs per optimizer step; both responses of a pair are always in the same step."""
+    epochs: int = bounded(1, at_least=1)
+    """Passes over the train split. More than one usually overfits."""
+    max_steps: int = bounded(0, at_least=0)
+    """Stop after so many optimizer steps even if the epochs are not over; 0 sets no limit."""
+    evaluate_every: int = bounded(50, at_least=1)
+    """Optimizer steps between measurements on the validation split; the last step is always measured."""
+    keep_best: bool = True
+    """Publish the weights of the lowest validation loss instead of the last ones (needs a validation split)."""
+    margin_per_strength: float = bounded(0.0, at_least=0)
+    """Margin = this times |strength| for pairs that bring no margin of their own (Llama 2); 0 asks for none."""
+    centering: float = bounded(0.0, at_least=0)
+    """Weight of mean((r_a + r_b)^2), which pulls scores towards zero (Eisenstein et al. 2023); 0 or 0.01."""
+    label_smoothing: float = bounded(0.0, at_least=0, at_most=0.49)
+    """Share of labels taken to be wrong: the target p becomes p(1-s) + (1-p)s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(TrainingConfig):
+    """Tune a policy against a reward model with PPO."""
+
+    reward_model: str = app_filled()
+    """Folder of the reward model, the artifact of a reward run."""
+    value_model: str = app_filled()
+    """Folder of a scalar model to start the value model from; empty follows `value_init`."""
+    learning_rate: float = bounded(1e-5, above=0)
+    """Peak; reached linearly over `warmup_steps`, then as `lr_schedule` says."""
+    num_steps: int = bounded(0, at_least=0)
+    """Rollout steps; 0 derives them from `total_episodes`."""
+    total_episodes: int = bounded(4096, at_least=0)
+    """Responses sampled over the whole run, used when `num_steps` is 0."""
+    rollout_batch_size: int = bounded(64, at_least=1)
+    """Responses sampled and scored in each step."""
+    ppo_epochs: int = bounded(4, at_least=1)
+    """Passes over each rollout batch."""
+    num_minibatches: int = bounded(1, at_least=1)
+    """Optimizer steps per pass; must divide `rollout_batch_size`."""
+    temperature: float = bounded(1.0, above=0)
+    """Divides the logits when sampling, when scoring the reference and in the update alike."""
+    gamma: float = bounded(1.0, at_least=0, at_most=1)
+    """Discount of later rewards."""
+    gae_lambda: float = bounded(0.95, at_least=0, at_most=1)
+    """Bias against variance of the advantage (GAE); 1 ignores the value model's bootstrap."""
+    clip_range: float = bounded(0.2, above=0)
+    """The probability ratio earns nothing outside 1 ± this."""
+    value_clip_range: float = bounded(0.2, above=0)
+    """A value may move this far from the sampled one before its loss stops falling."""
+    value_coef: float = bounded(0.1, at_least=0)
+    """Weight of the value loss."""
+    entropy_coef: float = bounded(0.0, at_least=0)
+    """Weight of the entropy bonus."""
+    kl_coef: float = bounded(0.05, at_least=0)
+    """β: reward lost per nat of KL from the reference; the first value when the controller is adaptive."""
+    kl_controller: Literal["fixed", "adaptive"] = "fixed"
+    """Fixed keeps β; adaptive moves it until the KL of a response meets `kl_target` (Ziegler et al. 2019)."""
+    kl_target: float = bounded(6.0, above=0)
+    """Wanted KL in nats per response (summed over its tokens), for the adaptive controller."""
+    kl_horizon: int = bounded(10_000, at_least=1)
+    """Responses over which the adaptive controller corrects; smaller is faster."""
+    kl_in_reward_estimator: Literal["k1"] = "k1"
+    """Estimator of the per-token KL inside the reward. Only k1 keeps the optimum that is asked for."""
+    whiten_advantages: bool = True
+    """Bring advantages to mean 0 and variance 1 over the rollout batch."""
+    advantage_variance: Literal["population", "unbiased"] = "population"
+    """Divisor of that variance: n (the papers' code) or n - 1 (TRL, verl)."""
+    whiten_rewards: bool = False
+    """Bring per-token rewards to variance 1 over the rollout batch; their mean is kept."""
+    reward_clip: float = bounded(0.0, at_least=0)
+    """Scores are clipped to ± this; 0 leaves them."""
+    missing_eos_score: float = -1.0
+    """Replaces the score (after normalisation) of a response that did not end by itself."""
+    replace_missing_eos: bool = True
+    """Off keeps the reward model's score also for responses that did not end by themselves."""
+    kl_stop: float = bounded(0.0, at_least=0)
+    """An update whose approximate KL from the sampled policy exceeds this ends its step early; 0 never does."""
+    score_at: Literal["last", "first_pad"] = "last"
+    """Where the score is paid: the last real token, or the first pad behind it (an older code base's habit)."""
+    adam_eps_style: Literal["torch", "tf"] = "torch"
+    """Where Adam adds its epsilon: torch's formula or TensorFlow's, which the first papers used."""
+    value_init: Literal["auto", "reward", "policy"] = "auto"
+    """The value model starts from the reward model, from the policy with a zero head, or (auto) the first that fits."""
+    sample_every: int = bounded(10, at_least=1)
+    """Steps between answers to the same fixed prompts, kept so that a reader sees what the curve stands for."""
+    num_sample_prompts: int = bounded(8, at_least=1)
+    """How many fixed prompts those are."""
+
+    def __post_init__(self) -> None:
+        if self.kl_in_reward_estimator in ("k2", "k3", "abs"):
+            raise ValueError(
+                f"kl_in_reward_estimator must be k1, got {self.kl_in_reward_estimator!r}: inside the reward any other "
+                "estimator has another optimum than π_ref·exp(r/β), as enumeration shows. Set it to k1."
+            )
+        super().__post_init__()
+        if self.rollout_batch_size % self.num_minibatches:
+            raise ValueError(
+                f"num_minibatches must divide rollout_batch_size, got {self.num_minibatches} and "
+                f"{self.rollout_batch_size}: choose a divisor, so that every minibatch weighs the same."
+            )
+        if self.num_steps == 0 and self.total_episodes < self.rollout_batch_size:
+            raise ValueError(
+                f"total_episodes must be at least rollout_batch_size, got {self.total_episodes} and "
+                f"{self.rollout_batch_size}: raise it, or set num_steps."
+            )
+
+    def total_steps(self) -> int:
+        """Rollout steps of the whole run."""
+        return self.num_steps or self.total_episodes // self.rollout_batch_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(RunConfig):
+    """Write answers to prompts: responses.jsonl in the run's folder, no model."""
+
+    reward_model: str = app_filled()
+    """Folder of a reward model that scores the answers; empty leaves them without a score."""
+    samples_per_prompt: int = bounded(1, at_least=1)
+    """Answers to each prompt."""
+    batch_size: int = bounded(16, at_least=1)
+    """Answers written at once."""
+    temperature: float = bounded(1.0, at_least=0)
+    """Divides the logits; 0 always takes the likeliest token."""
+    split: Literal["all", "train", "validation", "test"] = "all"
+    """Which of prompts.jsonl are answered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(RunConfig):
+    """Measure a model on the run's data: a reward model on pairs, a policy on prompts."""
+
+    reward_model: str = app_filled()
+    """Folder of the reward model that scores a policy's answers; not used when `model` is a reward model."""
+    reference_model: str = app_filled()
+    """Folder of the causal model that the policy's KL is measured from; empty leaves the KL out."""
+    batch_size: int = bounded(16, at_least=1)
+    """Pairs or answers at once."""
+    temperature: float = bounded(1.0, above=0)
+    """Divides the policy's and the reference's logits when answers are written and scored."""
+    split: Literal["train", "validation", "test", "all"] = "test"
+    """Which lines are measured."""
+
+
+Config = SFTConfig | RewardConfig | PolicyConfig | GenerateConfig | EvaluateConfig
+KINDS: dict[str, type[Config]] = {
+    "sft": SFTConfig,
+    "reward": RewardConfig,
+    "policy": PolicyConfig,
+    "generate": GenerateConfig,
+    "evaluate": EvaluateConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldHelp:
+    """One setting as a form needs it: how to draw it, what it may be, what it means."""
+
+    name: str
+    kind: Literal["int", "float", "bool", "str", "choice"]
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    at_least: Number | None = None
+    above: Number | None = None
+    at_most: Number | None = None
+    filled_by_app: bool = False
+
+
+def from_dict(kind: str, values: Mapping[str, Any]) -> Config:
+    """The config of `kind` from JSON-like values; raises ValueError with a sentence on an unknown kind or key."""
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.{_nearest(str(kind), list(KINDS))}")
+    names = [field.name for field in dataclasses.fields(KINDS[kind])]
+    settings = {key: value for key, value in values.items() if key != "kind"}
+    if values.get("kind", kind) != kind:
+        raise ValueError(f"this is a {kind} run, but its config says kind {values['kind']!r}: correct one of the two.")
+    for key in settings:
+        if key not in names:
+            raise ValueError(f"{key!r} is not a setting of a {kind} run.{_nearest(key, names)}")
+    return KINDS[kind](**settings)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Every setting and the kind, ready for JSON; `from_dict` takes it back."""
+    kind = next(name for name, config_class in KINDS.items() if config_class is type(config))
+    return {"kind": kind, **dataclasses.asdict(config)}
+
+
+def describe(config_class: type[RunConfig]) -> tuple[FieldHelp, ...]:
+    """Every setting of one kind with its help, in the order in which they are written above."""
+    help_texts: dict[str, str] = {}
+    for ancestor in reversed(config_class.__mro__[:-1]):
+        help_texts |= _field_docstrings(ancestor)
+    return tuple(_help(field, config_class, help_texts[field.name]) for field in dataclasses.fields(config_class))
+
+
+def _help(field: "dataclasses.Field[Any]", config_class: type[RunConfig], text: str) -> FieldHelp:
+    hint = _hints(config_class)[field.name]
+    bounds = {key: field.metadata.get(key) for key in ("at_least", "above", "at_most")}
+    choices: tuple[str, ...] = typing.get_args(hint)
+    return FieldHelp(
+        name=field.name,
+        kind="choice" if choices else hint.__name__,
+        default=field.default,
+        help=text,
+        choices=choices,
+        filled_by_app=field.metadata.get("filled_by") == "app",
+        **bounds,
+    )
+
+
+@functools.cache
+def _hints(config_class: Any) -> dict[str, Any]:
+    return typing.get_type_hints(config_class)
+
+
+@functools.cache
+def _field_docstrings(config_class: Any) -> dict[str, str]:
+    """The string under each annotated name of the class's own source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts = {}
+    for statement, following in zip(body.body, body.body[1:], strict=False):
+        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
+            assert isinstance(statement.target, ast.Name) and isinstance(following.value, ast.Constant)
+            texts[statement.target.id] = inspect.cleandoc(str(following.value.value))
+    return texts
+
+
+def _checked(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
+    """The value as its field's type, or ValueError with a sentence."""
+    name = field.name
+    if choices := typing.get_args(hint):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{_nearest(value, choices)}")
+        return value
+    if hint in (bool, str):
+        if not isinstance(value, hint):
+            raise ValueError(f"{name} must be {'true or false' if hint is bool else 'text'}, got {value!r}.")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a {'whole ' if hint is int else ''}number, got {value!r}.")
+    if hint is int and value != int(value):
+        raise ValueError(f"{name} must be a whole number, got {value!r}.")
+    at_least, above, at_most = (field.metadata.get(key) for key in ("at_least", "above", "at_most"))
+    if at_least is not None and value < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {value}.")
+    if above is not None and value <= above:
+        raise ValueError(f"{name} must be above {above}, got {value}.")
+    if at_most is not None and value > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {value}.")
+    return hint(value)
+
+
+def _nearest(given: Any, valid: typing.Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(given), valid, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
