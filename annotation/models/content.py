@@ -1,0 +1,48 @@
+"""What is judged: prompts (conversations so far) and responses (one answer each, from any source)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from annotation.models.people import Project, User
+
+
+class Prompt(models.Model):
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField(help_text="A list of {role, content}, ending with the user's turn.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the messages: the same prompt comes in once.")
+    external_id = models.CharField(max_length=200, blank=True, help_text="Its id where it came from.")
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "content_hash"], name="a_prompt_comes_in_once")]
+
+    def __str__(self) -> str:
+        return str(self.messages[-1]["content"])[:80]
+
+
+class Response(models.Model):
+    """One answer. `source` is a text label (a model's name, a person, an import); annotators never see it."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")
+    text = models.TextField()
+    source = models.CharField(max_length=200)
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the text.")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="corrections",
+        help_text="The response that this one corrects.",
+    )  # fmt: skip
+    author = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "source", "content_hash"], name="a_source_answers_alike_once"),
+            models.CheckConstraint(condition=Q(parent__isnull=True) | ~Q(parent=F("id")), name="no_self_correction"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.text[:60]}"

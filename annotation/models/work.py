@@ -1,0 +1,224 @@
+"""The judging itself: tasks, the leases on them, judgments in versions, and ratings by criterion.
+
+What must always be true is a database constraint: the overlap is never exceeded, one person judges a task once,
+responses are stored by id and never by the side they were shown on.
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models.content import Prompt, Response
+from annotation.models.people import Criterion, Guidelines, Project, User
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def open(self) -> TaskQuerySet:
+        """Tasks with a place left for one more person (judged and lent together below the overlap)."""
+        return self.filter(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
+
+    def done(self) -> TaskQuerySet:
+        return self.filter(num_judged__gte=F("overlap"))
+
+
+class Task(models.Model):
+    """One question to people: a comparison of two responses, or a rating of one (`response_a`)."""
+
+    class Kind(models.TextChoices):
+        COMPARISON = "comparison", _("comparison")
+        RATING = "rating", _("rating")
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    response_a = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
+    response_b = models.ForeignKey(Response, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    overlap = models.PositiveSmallIntegerField(default=1)
+    priority = models.IntegerField(default=0, help_text="Higher is asked first.")
+    num_judged = models.PositiveSmallIntegerField(default=0)
+    num_leased = models.PositiveSmallIntegerField(default=0)
+    is_withdrawn = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # An unordered pair has one spelling, so the same pair cannot be asked twice the other way round.
+            models.CheckConstraint(
+                condition=Q(kind="comparison", response_b__isnull=False, response_a__lt=F("response_b"))
+                | Q(kind="rating", response_b__isnull=True),
+                name="a_comparison_has_two_responses_in_id_order",
+            ),
+            models.CheckConstraint(
+                condition=Q(overlap__gte=F("num_judged") + F("num_leased")), name="overlap_is_never_exceeded"
+            ),
+            models.UniqueConstraint(
+                fields=["response_a", "response_b"], condition=Q(kind="comparison"), name="a_pair_is_asked_once"
+            ),
+            models.UniqueConstraint(
+                fields=["response_a"], condition=Q(kind="rating"), name="a_response_is_rated_in_one_task"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["project", "-priority", "id"],
+                condition=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")),
+                name="open_tasks_in_order",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class AssignmentQuerySet(models.QuerySet["Assignment"]):
+    def live(self) -> AssignmentQuerySet:
+        return self.filter(status=Assignment.Status.LEASED, expires_at__gt=timezone.now())
+
+    def overdue(self) -> AssignmentQuerySet:
+        return self.filter(status=Assignment.Status.LEASED, expires_at__lte=timezone.now())
+
+    def of(self, user: User) -> AssignmentQuerySet:
+        return self.filter(annotator=user)
+
+
+class Assignment(models.Model):
+    """One task lent to one annotator for a while, with the order the responses were shown in."""
+
+    class Status(models.TextChoices):
+        LEASED = "leased", _("lent")
+        JUDGED = "judged", _("judged")
+        SKIPPED = "skipped", _("skipped")
+        EXPIRED = "expired", _("expired")
+
+    class SkipReason(models.TextChoices):
+        UNCLEAR = "unclear", _("unclear prompt")
+        LANGUAGE = "language", _("not my language")
+        EXPERTISE = "expertise", _("needs expertise")
+        HARMFUL = "harmful", _("harmful")
+        OTHER = "other", _("other")
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="assignments")
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.LEASED)
+    is_swapped = models.BooleanField(help_text="True: response_b was shown on the left.")
+    leased_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    skip_reason = models.CharField(max_length=20, choices=SkipReason.choices, blank=True)
+    skip_note = models.TextField(blank=True)
+
+    objects = AssignmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="a_task_is_lent_once_per_person")]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(status="leased"), name="leases_by_expiry"),
+            models.Index(fields=["annotator", "status"], name="assignments_of_a_person"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task} → {self.annotator} ({self.status})"
+
+    @property
+    def left(self) -> Response:
+        if self.is_swapped and self.task.response_b:
+            return self.task.response_b
+        return self.task.response_a
+
+    @property
+    def right(self) -> Response | None:
+        return self.task.response_a if self.is_swapped else self.task.response_b
+
+    @property
+    def is_live(self) -> bool:
+        return self.status == self.Status.LEASED and self.expires_at > timezone.now()
+
+
+class JudgmentQuerySet(models.QuerySet["Judgment"]):
+    def counted(self) -> JudgmentQuerySet:
+        """The newest version of each judgment that was not undone."""
+        return self.filter(is_current=True)
+
+    def of(self, user: User) -> JudgmentQuerySet:
+        return self.filter(annotator=user)
+
+    def since(self, moment: datetime.datetime) -> JudgmentQuerySet:
+        return self.filter(created_at__gte=moment)
+
+
+class Judgment(models.Model):
+    """What one annotator said of one task. Versions are kept; `is_current` marks the one that counts (none: undone)."""
+
+    class Flag(models.TextChoices):
+        UNSAFE = "unsafe", _("unsafe")
+        PERSONAL_DATA = "personal_data", _("personal data")
+        BROKEN_TEXT = "broken_text", _("broken text")
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="judgments")
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="judgments")
+    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="judgments")
+    is_current = models.BooleanField(default=True)
+    submission_key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="A submit sent twice counts once.")
+
+    preferred = models.ForeignKey(Response, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    strength = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="0 tie, 1 slightly, 2 better, 3 much better; empty for a rating."
+    )
+    both_bad = models.BooleanField(default=False)
+    flags = ArrayField(models.CharField(max_length=20, choices=Flag.choices), default=list, blank=True)
+    rationale = models.TextField(blank=True)
+    corrections = models.ManyToManyField(Response, blank=True, related_name="corrected_in")
+    guidelines = models.ForeignKey(Guidelines, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    active_seconds = models.FloatField(null=True, blank=True, help_text="Time at work, idle time taken out.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = JudgmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task", "annotator"], condition=Q(is_current=True), name="one_judgment_per_person_and_task"
+            ),
+            models.CheckConstraint(
+                condition=Q(strength__isnull=True, preferred__isnull=True)
+                | Q(strength=0, preferred__isnull=True)
+                | Q(strength__gte=1, strength__lte=3, preferred__isnull=False),
+                name="a_tie_prefers_none_and_a_choice_prefers_one",
+            ),
+            models.CheckConstraint(condition=Q(both_bad=False) | Q(strength=0), name="both_bad_is_a_tie"),
+        ]
+        indexes = [models.Index(fields=["annotator", "created_at"], name="judgments_of_a_person")]
+
+    def __str__(self) -> str:
+        return f"{self.annotator} on {self.task}"
+
+    @property
+    def signed_strength(self) -> int | None:
+        """−3 … +3, positive when the task's response_a is better; None for a rating."""
+        if self.strength is None or self.preferred_id is None:
+            return self.strength
+        return self.strength if self.preferred_id == self.task.response_a_id else -self.strength
+
+
+class Rating(models.Model):
+    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="ratings")
+    criterion = models.ForeignKey(Criterion, on_delete=models.PROTECT, related_name="+")
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="ratings")
+    value = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["judgment", "criterion", "response"], name="one_value_per_criterion"),
+            models.CheckConstraint(condition=Q(value__gte=1, value__lte=9), name="a_rating_is_1_to_9"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.criterion}: {self.value}"

@@ -1,0 +1,38 @@
+"""The test database runs on an embedded PostgreSQL of its own, without fsync, started once and stopped at the end."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+TEST_VAR = REPO / "var" / "test"
+
+# Before Django reads the settings: tests write beside the product's own data, never into it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["PLUMBLINE_VAR"] = str(TEST_VAR)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> Iterator[None]:
+    """Start the database server for the tests, unless DATABASE_URL names one."""
+    from django.conf import settings  # noqa: PLC0415  the settings read PLUMBLINE_VAR, set above
+
+    if os.environ.get("DATABASE_URL"):
+        yield
+        return
+    started = settings.POSTGRES.start(durable=False)
+    settings.POSTGRES.create_database("plumbline")
+    yield
+    if started:
+        settings.POSTGRES.stop()
+
+
+@pytest.fixture(autouse=True)
+def plain_static_files(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Pages in tests name static files as they are: the manifest exists only after collectstatic."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }

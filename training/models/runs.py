@@ -1,0 +1,166 @@
+"""Snapshots and runs: frozen judgments, one job each with its status, and the metrics and samples it wrote.
+
+A run's truth is the events.jsonl in its folder; Metric and Sample rows are filled from it (training/follow.py) and may
+be filled again at any time with the same result.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models import Project, Role, User
+
+
+class Snapshot(models.Model):
+    """An immutable export of judgments, split by prompt, named by the hash of its content."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="snapshots")
+    content_hash = models.CharField(max_length=64)
+    settings = models.JSONField(default=dict, help_text="How it was frozen: split shares, seed, targets, who counted.")
+    counts = models.JSONField(default=dict, help_text="Judgments, pairs, prompts and demonstrations, by split.")
+    num_simulated = models.PositiveIntegerField(default=0, help_text="Judgments by simulated annotators among them.")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["project", "content_hash"], name="same_content_same_snapshot")]
+
+    def __str__(self) -> str:
+        return f"{self.content_hash[:12]} ({self.counts.get('pairs', 0)} pairs)"
+
+    @property
+    def folder(self) -> Path:
+        """Where preferences.jsonl, prompts.jsonl and demonstrations.jsonl of this snapshot lie."""
+        return settings.VAR_DIR / "snapshots" / self.content_hash
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def visible_to(self, user: User) -> RunQuerySet:
+        """Runs of projects in which the user is at least a reviewer."""
+        return self.filter(project__in=Project.objects.with_role(user, Role.REVIEWER))
+
+    def unfinished(self) -> RunQuerySet:
+        return self.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
+
+    def stale(self, now: datetime.datetime | None = None) -> RunQuerySet:
+        """Running, but their worker has not been heard of for RUN_HEARTBEAT_TIMEOUT seconds."""
+        horizon = (now or timezone.now()) - datetime.timedelta(seconds=settings.RUN_HEARTBEAT_TIMEOUT)
+        return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=horizon)
+
+
+class Run(models.Model):
+    """One training, generation or evaluation job and all it did."""
+
+    class Kind(models.TextChoices):
+        SFT = "sft", _("fine-tuning on demonstrations")
+        REWARD = "reward", _("reward model")
+        POLICY = "policy", _("policy (PPO)")
+        GENERATE = "generate", _("fresh answers")
+        EVALUATE = "evaluate", _("evaluation")
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        SUCCEEDED = "succeeded", _("succeeded")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    config = models.JSONField(default=dict, help_text="The config as the form gave it; the folder has it in full.")
+    snapshot = models.ForeignKey(Snapshot, null=True, blank=True, on_delete=models.PROTECT, related_name="runs")
+    model = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_from",
+        help_text="The version it starts from, samples with or evaluates.",
+    )  # fmt: skip
+    reward_model = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_scored"
+    )
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    # How it goes: written by the worker that follows it.
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    max_restarts = models.PositiveSmallIntegerField(default=3)
+    is_cancel_requested = models.BooleanField(default=False)
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    seconds_left = models.FloatField(null=True, blank=True)
+    events_offset = models.PositiveBigIntegerField(default=0, help_text="Bytes of events.jsonl already read.")
+    error = models.TextField(blank=True, help_text="A sentence that says what to change.")
+    warnings = models.JSONField(default=list, blank=True)
+    summary = models.JSONField(default=dict, blank=True, help_text="What the `done` event reported.")
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["heartbeat_at"], condition=Q(status="running"), name="running_by_heartbeat")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+    @property
+    def folder(self) -> Path:
+        return settings.RUNS_DIR / str(self.pk)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
+
+    def move(self, old: Status, new: Status, **changes: object) -> bool:
+        """Move the run from `old` to `new`; True when this very call did it. The database decides races."""
+        moved = Run.objects.filter(pk=self.pk, status=old).update(status=new, **changes)
+        if moved:
+            self.refresh_from_db()
+        return moved == 1
+
+
+class Metric(models.Model):
+    """All the values a run wrote for one step: one row a step keeps 20 curves of 100,000 points affordable."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
+    step = models.PositiveIntegerField()
+    time = models.FloatField(help_text="Unix seconds.")
+    values = models.JSONField()
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_row_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.run} step {self.step}"
+
+
+class Sample(models.Model):
+    """One of a run's fixed prompts, answered at one step: what the reward curve stands for."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    prompt_id = models.CharField(max_length=200)
+    prompt = models.JSONField()
+    text = models.TextField()
+    reward = models.FloatField(null=True, blank=True)
+    kl = models.FloatField(null=True, blank=True)
+    num_tokens = models.PositiveIntegerField(default=0)
+    has_ended = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["prompt_id", "step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step", "prompt_id"], name="one_sample_per_step")]
+
+    def __str__(self) -> str:
+        return f"{self.run} step {self.step}: {self.text[:40]}"

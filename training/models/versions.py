@@ -1,0 +1,107 @@
+"""Model versions, their stages, and what they wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models import Project, Response, Role, User
+from training.models.runs import Run
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def visible_to(self, user: User) -> ModelVersionQuerySet:
+        """Versions in projects in which the user is at least a reviewer."""
+        return self.filter(project__in=Project.objects.with_role(user, Role.REVIEWER))
+
+    def policies(self) -> ModelVersionQuerySet:
+        """Everything that writes answers: base models and tuned policies."""
+        return self.filter(kind__in=[ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY])
+
+    def reward_models(self) -> ModelVersionQuerySet:
+        return self.filter(kind=ModelVersion.Kind.REWARD)
+
+
+class ModelVersion(models.Model):
+    """A base, policy or reward model with its parent, its run, its artifact and its stage."""
+
+    class Kind(models.TextChoices):
+        BASE = "base", _("base model")
+        POLICY = "policy", _("policy")
+        REWARD = "reward", _("reward model")
+
+    class Stage(models.TextChoices):
+        CANDIDATE = "candidate", _("candidate")
+        APPROVED = "approved", _("approved")
+        PRODUCTION = "production", _("production")
+        ARCHIVED = "archived", _("archived")
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="model_versions")
+    name = models.SlugField(max_length=100, help_text=_("Also the source label of its answers."))
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    stage = models.CharField(max_length=20, choices=Stage.choices, default=Stage.CANDIDATE)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    run = models.OneToOneField(Run, null=True, blank=True, on_delete=models.PROTECT, related_name="version")
+    location = models.CharField(max_length=500, help_text=_("The artifact's folder, or a model hub's id."))
+    revision = models.CharField(max_length=100, blank=True, help_text=_("The pinned revision of a hub's model."))
+    checksum = models.CharField(max_length=64, blank=True, help_text=_("SHA-256 over the artifact's files."))
+    metrics = models.JSONField(default=dict, blank=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="version_names_are_distinct"),
+            models.UniqueConstraint(
+                fields=["project", "kind"], condition=Q(stage="production"), name="one_in_production_per_kind"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.location)
+
+
+class StageChange(models.Model):
+    """Who moved a version to which stage, and why."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="stage_changes")
+    stage = models.CharField(max_length=20, choices=ModelVersion.Stage.choices)
+    reason = models.TextField(blank=True)
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.version} → {self.stage}"
+
+
+class Generation(models.Model):
+    """Which version wrote a response, in which run, with which settings, and how its reward model scored it.
+
+    It stands here and not in annotation.Response, so that nothing an annotator's page loads knows the writer.
+    """
+
+    response = models.OneToOneField(Response, on_delete=models.CASCADE, related_name="generation")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="generations")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="generations")
+    settings = models.JSONField(default=dict)
+    reward = models.FloatField(null=True, blank=True)
+    logprob = models.FloatField(null=True, blank=True, help_text="Sum over its tokens, in nats.")
+    num_tokens = models.PositiveIntegerField(default=0)
+    has_ended = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.response}"
