@@ -85,6 +85,16 @@ class Postgres:
             if self.pid():
                 self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", "60", "stop")
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The server runs inside the block, and afterwards if it did before or the launcher has come to need it."""
+        started = self.start()
+        try:
+            yield
+        finally:
+            if started and not _launcher_runs(self.data.parent):
+                self.stop()
+
     def create_database(self, name: str) -> None:
         """Create the database unless it is there."""
         query = ["-d", "postgres", "-h", str(self.socket), "-U", "plumbline", "-tAc"]
@@ -153,6 +163,18 @@ class Postgres:
         if done.returncode:
             raise SystemExit(f"{program} failed: {text.strip()[-2000:]}\nSee {self.data}/server.log.")
         return text
+
+
+def _launcher_runs(var: Path) -> bool:
+    lock = var / "launcher.lock"
+    if not lock.exists():
+        return False
+    with lock.open() as probe:
+        try:
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _may_enter(account: pwd.struct_passwd, place: Path) -> bool:

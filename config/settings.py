@@ -33,18 +33,21 @@ def words(name: str, default: str = "") -> list[str]:
 
 # --- Who may reach it -------------------------------------------------------------------------------------------
 
-DEBUG = flag("DEBUG", default=True)
+IS_LAPTOP = flag("DEBUG", default=True)
+"""One person trying it out on their own machine: demo logins, plain http, a secret key that everybody knows."""
+DEBUG = IS_LAPTOP and flag("TRACEBACKS", default=False)
+"""Django's own debug pages show tracebacks, which people should never see; developers ask for them: TRACEBACKS=1."""
 LAPTOP_SECRET_KEY = "plumbline-on-a-laptop-only"
 SECRET_KEY = os.environ.get("SECRET_KEY", LAPTOP_SECRET_KEY)
-if not DEBUG and SECRET_KEY == LAPTOP_SECRET_KEY:
+if not IS_LAPTOP and SECRET_KEY == LAPTOP_SECRET_KEY:
     raise ImproperlyConfigured("DEBUG is off: set SECRET_KEY to a long random text of your own.")
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],.localhost" if DEBUG else "")
-if not DEBUG and not ALLOWED_HOSTS:
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],.localhost" if IS_LAPTOP else "")
+if not IS_LAPTOP and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("DEBUG is off: set ALLOWED_HOSTS to the host names people use, separated by commas.")
 CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 
 # HTTPS is on wherever DEBUG is off, unless a trusted network says otherwise.
-HTTPS = flag("HTTPS", default=not DEBUG)
+HTTPS = flag("HTTPS", default=not IS_LAPTOP)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if flag("BEHIND_PROXY", default=False) else None
@@ -165,8 +168,14 @@ STATICFILES_FINDERS = [
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if IS_LAPTOP
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
 }
+# On a laptop files are served from where they lie, so an edited style sheet shows at the next reload.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = IS_LAPTOP
 
 # --- Long work --------------------------------------------------------------------------------------------------
 

@@ -27,12 +27,3 @@ def django_db_modify_db_settings() -> Iterator[None]:
     yield
     if started:
         settings.POSTGRES.stop()
-
-
-@pytest.fixture(autouse=True)
-def plain_static_files(settings, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """Pages in tests name static files as they are: the manifest exists only after collectstatic."""
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
