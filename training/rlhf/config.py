@@ -329,8 +329,7 @@ def _help(field: "dataclasses.Field[Any]", config_class: type[RunConfig], text: 
     )
 
 
-@functools.cache
-def _hints(config_class: Any) -> dict[str, Any]:
+def _hints(config_class: type) -> dict[str, Any]:
     return typing.get_type_hints(config_class)
 
 
