@@ -1,0 +1,64 @@
+"""The embedded database server: started once by many, recovers from kill -9, borrowed by a command."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from config.postgres import Postgres
+
+
+@pytest.fixture
+def server() -> Iterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="plumbline-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    server = Postgres(folder / "postgres")
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+    shutil.rmtree(server.socket, ignore_errors=True)
+
+
+def test_three_starters_start_one_server(server: Postgres) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        started = list(pool.map(lambda _: Postgres(server.data).start(durable=False), range(3)))
+    assert sorted(started) == [False, False, True]
+    server.create_database("plumbline")
+    server.create_database("plumbline")  # a second time changes nothing
+    with psycopg.connect(server.url("plumbline")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_kill_9_loses_no_commit(server: Postgres) -> None:
+    server.start()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept (n int)")
+        for n in range(50):
+            connection.execute("INSERT INTO kept VALUES (%s)", [n])
+    pid = server.pid()
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while server.pid():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert server.start()
+    with psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (50,)
+
+
+def test_a_command_borrows_the_server_and_leaves_it_as_it_was(server: Postgres) -> None:
+    with server.running():
+        assert server.pid()
+    assert server.pid() is None
+    server.start(durable=False)
+    with server.running():
+        pass
+    assert server.pid()
