@@ -3,26 +3,23 @@
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from config.postgres import Postgres
+from tests.product import data_folder
 
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="plumbline-test-", dir="/tmp"))
-    folder.chmod(0o755)
-    server = Postgres(folder / "postgres")
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
+    with data_folder() as folder:
+        server = Postgres(folder / "postgres")
+        yield server
+        server.stop()
     shutil.rmtree(server.socket, ignore_errors=True)
 
 
