@@ -166,6 +166,7 @@ class EventLog:
             self._file.truncate(len(whole))
         lines = whole.splitlines()
         self.last_seq = int(json.loads(lines[-1])["seq"]) if lines else 0
+        self._first_progress: tuple[float, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +185,11 @@ class EventLog:
         phase: str | None = None,
         seconds_left: float | None = None,
     ) -> None:
+        """seconds_left: estimated from this process's pace so far unless it is given."""
+        now = time.monotonic()
+        began, first_step = self._first_progress = self._first_progress or (now, step)
+        if seconds_left is None and step > first_step:
+            seconds_left = round((now - began) / (step - first_step) * (total_steps - step), 1)
         optional = {"epoch": epoch, "phase": phase, "seconds_left": seconds_left}
         known = {key: value for key, value in optional.items() if value is not None}
         self._append("progress", step=step, total_steps=total_steps, **known)

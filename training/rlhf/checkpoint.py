@@ -1,0 +1,189 @@
+"""The whole state of a loop, saved so that a killed run goes on bit for bit (on the same machine's CPU).
+
+A checkpoint is a folder: weights.safetensors (trainable weights only: frozen ones come back from the model's folder),
+optimizer.safetensors, random.safetensors (torch's generators; nothing else draws) and state.json (step, progress, and
+what the run was asked). It appears by a rename, so there is no half of one. The last two and the best are kept.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from training.rlhf.config import Config, to_dict
+from training.rlhf.data import data_hash
+from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, new_folder, write_text
+
+NUM_KEPT = 2
+
+
+@dataclass(kw_only=True)
+class LoopState:
+    """Everything in a loop that changes from step to step."""
+
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    generators: Mapping[str, torch.Generator] = field(default_factory=dict)
+    """Generators of the loop's own; torch's global ones are always saved."""
+    progress: dict[str, Any] = field(default_factory=dict)
+    """JSON values, such as the KL coefficient. `best_step` names a checkpoint that is kept."""
+    step: int = 0
+    """Steps done."""
+
+
+def asked(config: Config, *data_files: Path) -> dict[str, Any]:
+    """What a run was asked: its settings and the hashes of its data. A checkpoint of another question is refused."""
+    return {"config": to_dict(config), "data": {path.name: data_hash(path) for path in data_files if path.is_file()}}
+
+
+class Checkpoints:
+    """When a run of this question saves its state, and where it goes on.
+
+    every: steps between saves; question: what `asked` gives.
+    """
+
+    def __init__(
+        self, run: RunDir, events: EventLog, state: LoopState, *, question: Mapping[str, Any], every: int
+    ) -> None:
+        self._run = run
+        self._events = events
+        self._state = state
+        self._question = question
+        self._every = every
+        self._saved_step = 0
+
+    def resume(self) -> bool:
+        """Fill the state from the newest checkpoint; False when the run begins."""
+        found = load_newest_checkpoint(self._run, self._events, self._state, self._question)
+        self._saved_step = self._state.step
+        return found
+
+    def save(self) -> None:
+        """Save now, unless this step is saved already."""
+        if self._saved_step < self._state.step:
+            save_checkpoint(self._run, self._events, self._state, self._question)
+            self._saved_step = self._state.step
+
+    def save_if_due(self, *, total_steps: int) -> None:
+        if self._state.step % self._every == 0 or self._state.step == total_steps:
+            self.save()
+
+    def stop_if_asked(self, stop: StopCheck) -> None:
+        """Between two steps: save and raise Stopped when somebody asked for it."""
+        if reason := stop():
+            self.save()
+            raise Stopped(reason, step=self._state.step)
+
+
+def save_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> Path:
+    """Write the state as checkpoints/step_000200, say so in the events, and delete what is no longer kept."""
+    path = run.checkpoint_path(state.step)
+    with new_folder(path) as folder:
+        save_file(_weights(state), folder / "weights.safetensors")
+        save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
+        save_file(_random_states(state), folder / "random.safetensors")
+        record = {"step": state.step, "progress": state.progress, "asked": question}
+        write_text(folder / "state.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+    events.checkpoint(step=state.step, path=path.relative_to(run.path).as_posix())
+    kept = {step for step, _ in run.whole_checkpoints()[-NUM_KEPT:]} | {state.step, state.progress.get("best_step")}
+    for step, old in run.whole_checkpoints():
+        if step not in kept:
+            shutil.rmtree(old)
+    return path
+
+
+def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> bool:
+    """Fill `state` from the newest checkpoint and say so; False when there is none.
+
+    ValueError with a sentence when settings or data are not those that the checkpoint was made with.
+    """
+    checkpoints = run.whole_checkpoints()
+    if not checkpoints:
+        return False
+    _, path = checkpoints[-1]
+    record = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    _refuse_another_question(path, record["asked"], question)
+    for name, module in state.modules.items():
+        load_weights(path, name, module)
+    _fill_optimizers(state, load_file(path / "optimizer.safetensors"))
+    _fill_random_states(state, load_file(path / "random.safetensors"))
+    state.progress.clear()
+    state.progress.update(record["progress"])
+    state.step = int(record["step"])
+    events.resumed(step=state.step)
+    return True
+
+
+def load_weights(checkpoint: Path, name: str, module: nn.Module) -> None:
+    """Put one module's saved trainable weights into it, exactly."""
+    saved = load_file(checkpoint / "weights.safetensors")
+    with torch.no_grad():
+        for key, weight in _trainable(module).items():
+            weight.copy_(saved[f"{name}/{key}"])
+
+
+def _trainable(module: nn.Module) -> dict[str, Tensor]:
+    return {key: weight for key, weight in module.named_parameters() if weight.requires_grad}
+
+
+def _weights(state: LoopState) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": weight.detach().cpu().contiguous()
+        for name, module in state.modules.items()
+        for key, weight in _trainable(module).items()
+    }
+
+
+def _optimizer_tensors(state: LoopState) -> dict[str, Tensor]:
+    return {
+        f"{name}/{index}/{key}": torch.as_tensor(value).cpu().contiguous()
+        for name, optimizer in state.optimizers.items()
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
+
+
+def _fill_optimizers(state: LoopState, saved: dict[str, Tensor]) -> None:
+    for name, optimizer in state.optimizers.items():
+        values: dict[int, dict[str, Tensor]] = {}
+        for full_key, tensor in saved.items():
+            owner, index, key = full_key.rsplit("/", 2)
+            if owner == name:
+                values.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
+
+
+def _random_states(state: LoopState) -> dict[str, Tensor]:
+    states = {"torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states | {f"own/{name}": generator.get_state() for name, generator in state.generators.items()}
+
+
+def _fill_random_states(state: LoopState, saved: dict[str, Tensor]) -> None:
+    torch.set_rng_state(saved["torch"])
+    if "cuda" in saved and torch.cuda.is_available():
+        torch.cuda.set_rng_state(saved["cuda"])
+    for name, generator in state.generators.items():
+        generator.set_state(saved[f"own/{name}"])
+
+
+def _refuse_another_question(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name, value in now["config"].items():
+        was = before["config"].get(name)
+        if was != value:
+            raise ValueError(
+                f"{path.name} was made with {name} {was!r}, but config.json now says {value!r}: "
+                "put it back to resume, or start a new run folder."
+            )
+    for name, value in now["data"].items():
+        if before["data"].get(name) != value:
+            raise ValueError(
+                f"{name} has changed since {path.name} was made: put it back to resume, or start a new run folder."
+            )
