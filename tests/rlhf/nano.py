@@ -65,7 +65,7 @@ def demonstration_lines(count: int = 24) -> list[dict[str, object]]:
         {
             "id": f"d{index}",
             "prompt_id": f"p{index}",
-            "prompt": user(f"say {chr(97 + index % 5)}"),
+            "prompt": user(f"{index}: say {chr(97 + index % 5)}"),
             "response": chr(97 + index % 5) * (2 + index % 4),
             "split": "validation" if index % 6 == 5 else "train",
         }
