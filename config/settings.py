@@ -193,6 +193,12 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {"sweep-stale-runs": {"task": "training.tasks.sweep_stale_runs", "schedule": 15.0}}
 RUN_HEARTBEAT_TIMEOUT = 60
 """Seconds without a heartbeat after which a running run counts as abandoned by its worker."""
+RUN_REDELIVERY_SECONDS = 300
+"""Seconds after which the message of a run that is still queued is sent again; a second message does no harm."""
+RUN_CANCEL_GRACE = 120
+"""Seconds a cancelled trainer has to finish its step and write a checkpoint before it is killed."""
+RUN_SHUTDOWN_GRACE = 30
+"""The same when the worker is told to stop; below the launcher's own patience."""
 
 LOGGING = {
     "version": 1,

@@ -55,6 +55,15 @@ class RunQuerySet(models.QuerySet["Run"]):
         horizon = (now or timezone.now()) - datetime.timedelta(seconds=settings.RUN_HEARTBEAT_TIMEOUT)
         return self.filter(status=Run.Status.RUNNING, heartbeat_at__lt=horizon)
 
+    def unclaimed(self, now: datetime.datetime | None = None) -> RunQuerySet:
+        """Queued, but no worker has taken the message that was sent RUN_REDELIVERY_SECONDS ago or earlier."""
+        horizon = (now or timezone.now()) - datetime.timedelta(seconds=settings.RUN_REDELIVERY_SECONDS)
+        return self.filter(status=Run.Status.QUEUED, queued_at__lt=horizon)
+
+    def held_by(self, worker: str) -> RunQuerySet:
+        """Running, and still this worker's: after a sweep the row belongs to whoever claimed it next."""
+        return self.filter(status=Run.Status.RUNNING, worker=worker)
+
 
 class Run(models.Model):
     """One training, generation or evaluation job and all it did."""
@@ -87,13 +96,14 @@ class Run(models.Model):
     )
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(default=timezone.now, help_text="When its message was last sent to the workers.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     # How it goes: written by the worker that follows it.
     heartbeat_at = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=200, blank=True)
-    attempt = models.PositiveSmallIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Restarts after its worker was lost.")
     max_restarts = models.PositiveSmallIntegerField(default=3)
     is_cancel_requested = models.BooleanField(default=False)
     step = models.PositiveIntegerField(default=0)
@@ -121,9 +131,15 @@ class Run(models.Model):
     def is_finished(self) -> bool:
         return self.status not in (self.Status.QUEUED, self.Status.RUNNING)
 
-    def move(self, old: Status, new: Status, **changes: object) -> bool:
-        """Move the run from `old` to `new`; True when this very call did it. The database decides races."""
-        moved = Run.objects.filter(pk=self.pk, status=old).update(status=new, **changes)
+    def move(self, old: Status, new: Status, *, held_by: str | None = None, **changes: object) -> bool:
+        """Move the run from `old` to `new`; True when this very call did it. The database decides races.
+
+        held_by: move it only while this worker still holds it.
+        """
+        candidates = Run.objects.filter(pk=self.pk, status=old)
+        if held_by is not None:
+            candidates = candidates.held_by(held_by)
+        moved = candidates.update(status=new, **changes)
         if moved:
             self.refresh_from_db()
         return moved == 1
