@@ -1,0 +1,223 @@
+"""Verbs of runs and model versions: start, cancel, resume, rerun, sweep; register and promote.
+
+What a person gave wrongly raises ValueError with a sentence that says what to change. None of these sends a message to
+the workers, because actions do not know tasks: whoever calls start_run, resume_run or rerun follows it with
+`execute_run.delay_on_commit(run.pk)`. A call that forgets it costs time, not the run: the sweeper sends it too.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.models import Project, User
+from training import artifacts
+from training.models import ModelVersion, Run, Snapshot, StageChange
+from training.rlhf import config as rlhf
+
+logger = logging.getLogger(__name__)
+
+POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
+
+
+@transaction.atomic
+def start_run(
+    project: Project,
+    *,
+    kind: str,
+    config: Mapping[str, Any],
+    by: User | None,
+    snapshot: Snapshot | None = None,
+    model: ModelVersion | None = None,
+    reward_model: ModelVersion | None = None,
+) -> Run:
+    """Queue a run. `config` holds what the form asks for; paths are filled in from the versions."""
+    _check_inputs(project, kind=kind, snapshot=snapshot, model=model, reward_model=reward_model)
+    run = Run(project=project, kind=kind, snapshot=snapshot, model=model, reward_model=reward_model, created_by=by)
+    run.config = dict(config)
+    checked = rlhf.to_dict(trainer_config(run))
+    filled_by_app = {field.name for field in rlhf.describe(rlhf.KINDS[kind]) if field.filled_by_app}
+    run.config = {key: value for key, value in checked.items() if key != "kind" and key not in filled_by_app}
+    run.save()
+    return run
+
+
+def _check_inputs(
+    project: Project,
+    *,
+    kind: str,
+    snapshot: Snapshot | None,
+    model: ModelVersion | None,
+    reward_model: ModelVersion | None,
+) -> None:
+    """ValueError unless a run of this kind has what it needs, all of it from this project."""
+    if kind not in Run.Kind.values:
+        raise ValueError(f"kind must be one of {', '.join(Run.Kind.values)}, got {kind!r}.")
+    for row in (snapshot, model, reward_model):
+        if row is not None and row.project_id != project.pk:
+            raise ValueError(f"{row} belongs to another project: choose one of {project}.")
+    if model is None:
+        raise ValueError("Choose the model version that this run starts from.")
+    if model.kind not in POLICIES and kind != Run.Kind.EVALUATE:
+        raise ValueError(f"{model} is a {model.get_kind_display()}: choose a base model or a policy.")
+    if reward_model is not None and reward_model.kind != ModelVersion.Kind.REWARD:
+        raise ValueError(f"{reward_model} is a {reward_model.get_kind_display()}: choose a reward model to score with.")
+    if kind == Run.Kind.POLICY and reward_model is None:
+        raise ValueError("Choose the reward model that the policy is tuned against.")
+    needs = {Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs"}.get(Run.Kind(kind))
+    if kind == Run.Kind.EVALUATE and model.kind == ModelVersion.Kind.REWARD:
+        needs = "pairs"
+    if needs and snapshot is None:
+        raise ValueError(f"Choose a snapshot: this run needs its {needs}.")
+    if needs and snapshot and not snapshot.counts.get(needs):
+        raise ValueError(f"Snapshot {snapshot} holds no {needs}: choose another, or collect some and freeze again.")
+
+
+def trainer_config(run: Run) -> rlhf.Config:
+    """The whole config of a run, with the folders of its models; ValueError with the config's own sentence."""
+    values = dict(run.config)
+    if run.model:
+        values |= {"model": run.model.location, "revision": run.model.revision}
+    if run.reward_model:
+        values["reward_model"] = run.reward_model.location
+    if run.kind == Run.Kind.EVALUATE and run.model and run.model.kind == ModelVersion.Kind.POLICY and run.model.parent:
+        values["reference_model"] = run.model.parent.location
+    return rlhf.from_dict(run.kind, values)
+
+
+def cancel_run(run: Run, *, by: User | None) -> None:
+    """A queued run ends at once; a running one finishes its step first. A finished one is refused."""
+    logger.info("run %s: stop asked for by %s", run.pk, by)
+    if run.move(Run.Status.QUEUED, Run.Status.CANCELLED, finished_at=timezone.now()):
+        return
+    if not Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(is_cancel_requested=True):
+        run.refresh_from_db()
+        raise ValueError(f"This run has already ended ({run.get_status_display()}): there is nothing to stop.")
+    run.refresh_from_db()
+
+
+def resume_run(run: Run, *, by: User | None) -> None:
+    """Queue a failed or cancelled run again; it goes on from its newest whole checkpoint."""
+    logger.info("run %s: resumed by %s", run.pk, by)
+    fresh: dict[str, Any] = {
+        "error": "",
+        "is_cancel_requested": False,
+        "attempt": 0,
+        "finished_at": None,
+        "queued_at": timezone.now(),
+    }
+    for ended in (Run.Status.FAILED, Run.Status.CANCELLED):
+        if run.move(ended, Run.Status.QUEUED, seconds_left=None, **fresh):
+            return
+    run.refresh_from_db()
+    raise ValueError(f"Only a failed or cancelled run can be resumed; this one is {run.get_status_display()}.")
+
+
+def rerun(run: Run, *, by: User | None, changes: Mapping[str, Any] | None = None) -> Run:
+    """A new run like this one, with these settings changed."""
+    return start_run(
+        run.project,
+        kind=run.kind,
+        config={**run.config, **(changes or {})},
+        by=by,
+        snapshot=run.snapshot,
+        model=run.model,
+        reward_model=run.reward_model,
+    )
+
+
+def fail_stale_runs() -> list[Run]:
+    """Sweep: runs whose worker is gone are queued again, or failed after max_restarts; a lost message is named too.
+
+    Returns the runs whose message is to be sent (again).
+    """
+    now = timezone.now()
+    to_send = []
+    for run in Run.objects.stale(now):
+        end: dict[str, Any] = {"held_by": run.worker, "finished_at": now, "seconds_left": None}
+        if run.is_cancel_requested:
+            run.move(Run.Status.RUNNING, Run.Status.CANCELLED, **end)
+        elif run.attempt >= run.max_restarts:
+            times = f"{run.attempt + 1} times"
+            sentence = f"Its worker was lost {times}, so it was given up. See the log, then resume it from here."
+            run.move(Run.Status.RUNNING, Run.Status.FAILED, error=sentence, **end)
+        elif requeue(run, attempt=run.attempt + 1):
+            to_send.append(run)
+    for run in Run.objects.unclaimed(now):
+        if Run.objects.unclaimed(now).filter(pk=run.pk).update(queued_at=now):
+            to_send.append(run)
+    return to_send
+
+
+def requeue(run: Run, *, attempt: int) -> bool:
+    """Back into the queue from the worker that held it; True when this call did it."""
+    return run.move(
+        Run.Status.RUNNING, Run.Status.QUEUED, held_by=run.worker, attempt=attempt, queued_at=timezone.now(), worker=""
+    )
+
+
+def register_version(
+    project: Project,
+    *,
+    path: str | Path,
+    name: str,
+    kind: str,
+    parent: ModelVersion | None = None,
+    run: Run | None = None,
+    by: User | None = None,
+    revision: str = "",
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """A version of the model in a folder (or of a hub's model at a pinned revision). Twice for one run is once."""
+    if kind not in ModelVersion.Kind.values:
+        raise ValueError(f"kind must be one of {', '.join(ModelVersion.Kind.values)}, got {kind!r}.")
+    try:
+        validate_slug(name)
+    except ValidationError:
+        raise ValueError(f"{name!r} is no name for a version: use letters, digits, - and _ only.") from None
+    same_name = project.model_versions.filter(name=name).first()
+    if same_name and (run is None or same_name.run_id != run.pk):
+        raise ValueError(f"{project} already has a version named {name!r}: choose another name.")
+    values: dict[str, Any] = {"kind": kind, "parent": parent, "revision": revision, "metrics": dict(metrics or {})}
+    if revision:
+        values["location"] = str(path)
+    else:
+        artifacts.check(Path(path), kind=kind)
+        kept = artifacts.keep(Path(path), project_slug=project.slug, name=name)
+        values |= {"location": str(kept), "checksum": artifacts.checksum(kept)}
+    values |= {"project": project, "name": name, "created_by": by}
+    if run:
+        return ModelVersion.objects.update_or_create(run=run, defaults=values)[0]
+    return ModelVersion.objects.create(**values)
+
+
+@transaction.atomic
+def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) -> StageChange:
+    """Move a version to a stage. One version a kind is in production: the former one is archived."""
+    if stage not in ModelVersion.Stage.values:
+        raise ValueError(f"stage must be one of {', '.join(ModelVersion.Stage.values)}, got {stage!r}.")
+    if not reason.strip():
+        raise ValueError("Say why: the reason is what the team reads when it asks how this version got there.")
+    # All versions of the kind are locked, in one order, so that two promotions at once cannot both win.
+    siblings = (
+        ModelVersion.objects.select_for_update().filter(project=version.project, kind=version.kind).order_by("id")
+    )
+    current = {sibling.pk: sibling for sibling in siblings}
+    if current[version.pk].stage == stage:
+        raise ValueError(f"{version} is already at this stage ({current[version.pk].get_stage_display()}).")
+    if stage == ModelVersion.Stage.PRODUCTION:
+        for former in current.values():
+            if former.stage == stage:
+                _move_stage(former, ModelVersion.Stage.ARCHIVED, by=by, reason=f"{version} took its place.")
+    return _move_stage(version, stage, by=by, reason=reason.strip())
+
+
+def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> StageChange:
+    version.stage = stage
+    version.save(update_fields=["stage"])
+    return StageChange.objects.create(version=version, stage=stage, by=by, reason=reason)

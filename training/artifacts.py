@@ -1,0 +1,56 @@
+"""A model's folder as the web half sees it: is it one, what is its checksum, and how a copy of it is kept.
+
+Nothing here loads a model. What comes from outside is copied to MODELS_DIR, because a folder that somebody else owns
+may change under a version that promises one set of weights; what a run wrote stays in the run's folder.
+"""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+
+from training.models import ModelVersion
+from training.rlhf.rundir import new_folder
+
+
+def check(folder: Path, *, kind: str) -> None:
+    """ValueError with a sentence unless the folder holds a model of this kind that the trainer can load."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder} holds no model: it needs a config.json, as transformers' save_pretrained writes it."
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} holds no safetensors weights: save it again with safe_serialization=True.")
+    if kind == ModelVersion.Kind.REWARD and read_card(folder).get("kind") != "reward":
+        raise ValueError(f"{folder} is not a reward model of ours: its plumbline.json must say kind reward.")
+
+
+def read_card(folder: Path) -> dict[str, object]:
+    """What plumbline.json says of the artifact; nothing where there is none."""
+    card = folder / "plumbline.json"
+    return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+
+
+def checksum(folder: Path) -> str:
+    """SHA-256 over the names and the contents of all files, in the order of their names."""
+    total = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as handle:
+            content = hashlib.file_digest(handle, "sha256").hexdigest()
+        total.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def keep(folder: Path, *, project_slug: str, name: str) -> Path:
+    """The folder under which the version's files stay: a run's own artifact in place, anything else as a copy."""
+    folder = folder.resolve()
+    if folder.is_relative_to(settings.RUNS_DIR):
+        return folder
+    kept: Path = settings.MODELS_DIR / project_slug / name
+    if folder == kept:
+        return kept
+    with new_folder(kept) as beside:
+        shutil.copytree(folder, beside, dirs_exist_ok=True)
+    return kept
