@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from django.db import models
 from django.db.models import F, Q
 
@@ -22,6 +25,11 @@ class Prompt(models.Model):
     def __str__(self) -> str:
         return str(self.messages[-1]["content"])[:80]
 
+    @staticmethod
+    def hash_of(messages: list[dict[str, str]]) -> str:
+        text = json.dumps(messages, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 class Response(models.Model):
     """One answer. `source` is a text label (a model's name, a person, an import); annotators never see it."""
@@ -40,9 +48,18 @@ class Response(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["prompt", "source", "content_hash"], name="a_source_answers_alike_once"),
+            # Corrections are kept apart, one for each judgment: two people may write the same words about two answers.
+            models.UniqueConstraint(
+                fields=["prompt", "source", "content_hash"],
+                condition=Q(parent__isnull=True),
+                name="a_source_answers_alike_once",
+            ),
             models.CheckConstraint(condition=Q(parent__isnull=True) | ~Q(parent=F("id")), name="no_self_correction"),
         ]
 
     def __str__(self) -> str:
         return f"{self.source}: {self.text[:60]}"
+
+    @staticmethod
+    def hash_of(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()

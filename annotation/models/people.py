@@ -79,6 +79,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.PositiveSmallIntegerField(choices=Role.choices, default=Role.ANNOTATOR)
     is_paused = models.BooleanField(default=False)
+    swap_lead = models.IntegerField(
+        default=0, help_text="How many more pairs this person saw swapped than not; the queue keeps it near zero."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -89,6 +89,13 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def of(self, user: User) -> AssignmentQuerySet:
         return self.filter(annotator=user)
 
+    def in_project(self, project: Project) -> AssignmentQuerySet:
+        return self.filter(task__project=project)
+
+    def with_content(self) -> AssignmentQuerySet:
+        """Everything a page needs to show the task, in one query."""
+        return self.select_related("task__project", "task__prompt", "task__response_a", "task__response_b")
+
 
 class Assignment(models.Model):
     """One task lent to one annotator for a while, with the order the responses were shown in."""
@@ -137,6 +144,15 @@ class Assignment(models.Model):
     def right(self) -> Response | None:
         return self.task.response_a if self.is_swapped else self.task.response_b
 
+    def as_shown(self, signed_strength: int) -> tuple[Response | None, int]:
+        """What a mark on the shown scale says: (preferred response or None, strength 0 to 3).
+
+        signed_strength: −3 … +3 as the annotator saw the pair: negative when the left one is better, 0 for a tie.
+        """
+        if signed_strength == 0:
+            return None, 0
+        return (self.left if signed_strength < 0 else self.right), abs(signed_strength)
+
     @property
     def is_live(self) -> bool:
         return self.status == self.Status.LEASED and self.expires_at > timezone.now()
@@ -149,6 +165,9 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 
     def of(self, user: User) -> JudgmentQuerySet:
         return self.filter(annotator=user)
+
+    def in_project(self, project: Project) -> JudgmentQuerySet:
+        return self.filter(task__project=project)
 
     def since(self, moment: datetime.datetime) -> JudgmentQuerySet:
         return self.filter(created_at__gte=moment)
@@ -178,7 +197,7 @@ class Judgment(models.Model):
     corrections = models.ManyToManyField(Response, blank=True, related_name="corrected_in")
     guidelines = models.ForeignKey(Guidelines, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     active_seconds = models.FloatField(null=True, blank=True, help_text="Time at work, idle time taken out.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now)
 
     objects = JudgmentQuerySet.as_manager()
 

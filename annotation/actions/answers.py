@@ -1,0 +1,94 @@
+"""What an annotator may answer to a task: one check, the same for pages, programs and tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from annotation.models import Judgment, Response, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A judgment's values before they become rows."""
+
+    preferred: Response | None
+    strength: int | None
+    both_bad: bool
+    ratings: dict[int, int]
+    """Criterion id to value."""
+    rationale: str
+    flags: list[str]
+    corrections: dict[int, str]
+    """Response id to the corrected text."""
+    active_seconds: float | None
+
+
+def checked(task: Task, answer: Answer) -> Answer:
+    """The answer as it will be kept. Raises ValueError with a sentence when the task cannot be answered so."""
+    for flag in answer.flags:
+        if flag not in Judgment.Flag.values:
+            raise ValueError(_("There is no flag “%(flag)s”.") % {"flag": flag})
+    if answer.active_seconds is not None and not 0 <= answer.active_seconds < math.inf:
+        raise ValueError(_("The time at work must be a number of seconds, 0 or more."))
+    for text in (answer.rationale, *answer.corrections.values()):
+        if "\0" in text:
+            raise ValueError(_("The text contains a character that cannot be kept (NUL): remove it."))
+    answer = dataclasses.replace(answer, corrections=_corrections(task, answer))
+    return _comparison(task, answer) if task.kind == Task.Kind.COMPARISON else _rating(task, answer)
+
+
+def _comparison(task: Task, answer: Answer) -> Answer:
+    if answer.ratings:
+        raise ValueError(_("A comparison takes no ratings."))
+    strength = 0 if answer.both_bad and answer.strength is None else answer.strength
+    if strength is None:
+        raise ValueError(_("Choose which answer is better, or a tie."))
+    if not 0 <= strength <= 3:
+        raise ValueError(_("The strength goes from 0 (tie) to 3 (much better)."))
+    if answer.both_bad and strength != 0:
+        raise ValueError(_("Both bad is a tie: choose either that or a better answer."))
+    if (strength == 0) != (answer.preferred is None):
+        raise ValueError(_("A tie prefers no answer, and a choice prefers one."))
+    if answer.preferred is not None and answer.preferred.pk not in {task.response_a_id, task.response_b_id}:
+        raise ValueError(_("The preferred answer does not belong to this task."))
+    return dataclasses.replace(answer, strength=strength)
+
+
+def _rating(task: Task, answer: Answer) -> Answer:
+    if answer.preferred is not None or answer.strength is not None or answer.both_bad:
+        raise ValueError(_("A rating takes no preference."))
+    criteria = {criterion.pk: criterion for criterion in task.project.criteria.all()}
+    if not criteria:
+        raise ValueError(_("This project has no criteria to rate by: ask an admin to add one."))
+    if missing := [str(criterion) for pk, criterion in criteria.items() if pk not in answer.ratings]:
+        names = ", ".join(missing)
+        raise ValueError(
+            ngettext("Rate this criterion too: %(names)s.", "Rate these criteria too: %(names)s.", len(missing))
+            % {"names": names}
+        )
+    for pk, value in answer.ratings.items():
+        if pk not in criteria:
+            raise ValueError(_("A rated criterion does not belong to this project."))
+        if not 1 <= value <= criteria[pk].scale_max:
+            raise ValueError(
+                _("“%(criterion)s” goes from 1 to %(most)d.")
+                % {"criterion": criteria[pk], "most": criteria[pk].scale_max}
+            )
+    return answer
+
+
+def _corrections(task: Task, answer: Answer) -> dict[int, str]:
+    """Those that change something; an edit field left as it was is no correction."""
+    originals = {task.response_a_id: task.response_a.text}
+    if task.response_b is not None:
+        originals[task.response_b.pk] = task.response_b.text
+    for response_id, text in answer.corrections.items():
+        if response_id not in originals:
+            raise ValueError(_("A corrected answer does not belong to this task."))
+        if not text.strip():
+            raise ValueError(_("A corrected answer is empty: write it, or leave it as it was."))
+    return {pk: text.strip() for pk, text in answer.corrections.items() if text.strip() != originals[pk].strip()}

@@ -1,0 +1,147 @@
+"""Which task this annotator gets next: claim, renew, release, expire.
+
+A claim is one SQL statement, so any number of people may ask at once. Everything that changes a task's counters holds
+that task's row lock first and its assignments after it, and nothing here waits for a second task: no deadlock.
+There is no scheduler: whoever claims first takes back the leases that ran out.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotation.models import Assignment, Membership, Project, Task, User
+
+CLAIM = """
+WITH picked AS (
+    SELECT task.id, task.kind
+    FROM annotation_task task
+    WHERE task.project_id = %(project)s
+      AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+      AND NOT EXISTS (
+          SELECT FROM annotation_assignment own
+          WHERE own.task_id = task.id AND own.annotator_id = %(user)s AND own.status <> 'expired'
+      )
+    ORDER BY task.priority DESC, task.id
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+), sides AS (
+    -- The order shown: as before when the person had it before; else what this task was shown less often;
+    -- else a coin that leans against what this person saw more often.
+    SELECT picked.id, picked.kind, before.id AS before_id, CASE
+        WHEN picked.kind = 'rating' THEN FALSE
+        WHEN before.id IS NOT NULL THEN before.is_swapped
+        WHEN others.lead <> 0 THEN others.lead < 0
+        ELSE random() < 0.5 - 0.25 * sign(%(swap_lead)s)
+    END AS is_swapped
+    FROM picked
+    LEFT JOIN annotation_assignment before ON before.task_id = picked.id AND before.annotator_id = %(user)s
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE is_swapped) - count(*) FILTER (WHERE NOT is_swapped) AS lead
+        FROM annotation_assignment WHERE task_id = picked.id AND status IN ('leased', 'judged')
+    ) others
+), counted AS (
+    UPDATE annotation_task task SET num_leased = num_leased + 1 FROM picked WHERE task.id = picked.id
+), leaned AS (
+    UPDATE annotation_membership SET swap_lead = swap_lead + CASE WHEN sides.is_swapped THEN 1 ELSE -1 END
+    FROM sides
+    WHERE annotation_membership.id = %(membership)s AND sides.kind = 'comparison' AND sides.before_id IS NULL
+)
+INSERT INTO annotation_assignment
+    (task_id, annotator_id, status, is_swapped, leased_at, expires_at, skip_reason, skip_note)
+SELECT id, %(user)s, 'leased', is_swapped, %(now)s, %(expires_at)s, '', '' FROM sides
+ON CONFLICT (task_id, annotator_id) DO UPDATE
+    SET status = 'leased', leased_at = excluded.leased_at, expires_at = excluded.expires_at
+RETURNING id
+"""
+
+EXPIRE = """
+WITH task_with_overdue AS (
+    SELECT task.id FROM annotation_task task
+    WHERE task.project_id = %(project)s AND task.id IN (
+        SELECT task_id FROM annotation_assignment WHERE status = 'leased' AND expires_at <= %(now)s
+    )
+    FOR NO KEY UPDATE SKIP LOCKED
+), expired AS (
+    UPDATE annotation_assignment SET status = 'expired'
+    WHERE status = 'leased' AND expires_at <= %(now)s AND task_id IN (SELECT id FROM task_with_overdue)
+    RETURNING task_id
+)
+UPDATE annotation_task task SET num_leased = num_leased - ended.num
+FROM (SELECT task_id, count(*) AS num FROM expired GROUP BY task_id) ended
+WHERE task.id = ended.task_id
+"""
+
+
+@transaction.atomic
+def claim(user: User, *, project: Project) -> Assignment | None:
+    """The user's own live lease (the newest), else the first open task they have not judged or skipped; None: no task.
+
+    Highest priority first, then the oldest. Raises PermissionDenied for who is not, or is paused, in the project.
+    """
+    # The person's membership is locked, so two tabs asking at the same moment get the same task, not two.
+    membership = Membership.objects.select_for_update(no_key=True).filter(user=user, project=project).first()
+    if membership is None or membership.is_paused:
+        raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
+    own = Assignment.objects.live().of(user).in_project(project).with_content().order_by("-leased_at").first()
+    if own is not None:
+        return own
+    expire_overdue(project)
+    pk = _lend(membership, lease=_lease(project))
+    return Assignment.objects.with_content().get(pk=pk) if pk else None
+
+
+def _lend(membership: Membership, *, lease: datetime.timedelta) -> int | None:
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CLAIM,
+            {
+                "project": membership.project_id,
+                "user": membership.user_id,
+                "membership": membership.pk,
+                "swap_lead": membership.swap_lead,
+                "now": now,
+                "expires_at": now + lease,
+            },
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+def renew(assignment: Assignment) -> bool:
+    """Start the lease's time anew, because the person is at work; False when the lease is already lost."""
+    expires_at = timezone.now() + _lease(assignment.task.project)
+    renewed = Assignment.objects.filter(pk=assignment.pk, status=Assignment.Status.LEASED).update(expires_at=expires_at)
+    if renewed:
+        assignment.expires_at = expires_at
+    return renewed == 1
+
+
+@transaction.atomic
+def release(assignment: Assignment) -> bool:
+    """Give the task back at once, for others or for later; False when it was not lent any more."""
+    Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)
+    released = Assignment.objects.filter(pk=assignment.pk, status=Assignment.Status.LEASED).update(
+        status=Assignment.Status.EXPIRED
+    )
+    if released:
+        Task.objects.filter(pk=assignment.task_id).update(num_leased=F("num_leased") - 1)
+        assignment.status = Assignment.Status.EXPIRED
+    return released == 1
+
+
+def expire_overdue(project: Project) -> int:
+    """Free the places of leases that ran out; returns how many tasks got a place back."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRE, {"project": project.pk, "now": timezone.now()})
+        return int(cursor.rowcount)
+
+
+def _lease(project: Project) -> datetime.timedelta:
+    return datetime.timedelta(seconds=project.lease_seconds)

@@ -1,0 +1,64 @@
+"""The cast of the labelling tests: Alice annotates, Bob reviews, Charlie is a stranger; a project with some tasks."""
+
+from collections.abc import Callable
+
+import pytest
+
+from annotation import actions
+from annotation.models import Project, Prompt, Response, Role, Task, User
+
+MakeTasks = Callable[..., list[Task]]
+
+
+@pytest.fixture
+def project(db) -> Project:  # type: ignore[no-untyped-def]
+    return actions.create_project("Support replies", by=None, overlap=1)
+
+
+@pytest.fixture
+def alice(project: Project) -> User:
+    return member(project, "alice")
+
+
+@pytest.fixture
+def bob(project: Project) -> User:
+    return member(project, "bob", Role.REVIEWER)
+
+
+@pytest.fixture
+def charlie(db) -> User:  # type: ignore[no-untyped-def]
+    return User.objects.create(username="charlie")
+
+
+def member(project: Project, name: str, role: Role = Role.ANNOTATOR) -> User:
+    user = User.objects.create(username=name)
+    actions.add_member(project, user=user, role=role)
+    return user
+
+
+def make_tasks(
+    project: Project, num: int, *, overlap: int = 1, kind: str = "comparison", **fields: object
+) -> list[Task]:
+    """Rows put in directly, for tests of what happens to tasks once they are there."""
+    prompts = Prompt.objects.bulk_create(
+        Prompt(project=project, messages=[{"role": "user", "content": f"Question {number}?"}], content_hash=str(number))
+        for number in range(num)
+    )
+    answers = [
+        Response.objects.bulk_create(
+            Response(prompt=prompt, text=f"{side} to {prompt}", source=side, content_hash=side) for prompt in prompts
+        )
+        for side in ("plain answer", "long answer")
+    ]
+    return Task.objects.bulk_create(
+        Task(
+            project=project,
+            prompt=prompt,
+            kind=kind,
+            response_a=first,
+            response_b=second if kind == "comparison" else None,
+            overlap=overlap,
+            **fields,
+        )
+        for prompt, first, second in zip(prompts, *answers, strict=True)
+    )
