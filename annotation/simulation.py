@@ -49,16 +49,19 @@ MATTERS = _words("password account opening hours shop")
 PROBLEMS: tuple[tuple[str, str], ...] = (  # (the customer's words, words of a reply that speak to them)
     (
         r"late|here\b|arrived and|not arrived|waiting|tracking|due on|parcel|no \w+\. when",
-        r"late|arriv|waiting|parcel|courier|deliver",
+        r"late|arriv|waiting|parcel|courier|deliver|depot|tracking|at your door",
     ),
     (
         r"delivered|nobody came|handed over|signed for|hallway",
-        r"reach|delivered|missing|courier|driver|depot|another one",
+        r"reach|delivered|missing|courier|driver|depot|another|refund",
     ),
-    (r"refund|money|returned", r"refund|money|card|pay"),
+    (r"refund|money|returned", r"refund|money|card|pay|receipt|returns"),
     (r"small|big|large|fit|size|tight", r"size|fit|label|swap|collect"),
-    (r"broken|stopped|cracked|noise|scratch|fell apart", r"broken|damaged|work|new one|replac|repair|photo|label"),
-    (r"and got a|instead of|wrong thing|sent me", r"wrong|right one|instead|swap|did not get|not in the box"),
+    (r"broken|stopped|cracked|noise|scratch|fell apart", r"broken|damaged|work|a new|replac|repair|photo|label"),
+    (
+        r"and got a|instead of|wrong thing|sent me",
+        r"wrong|right one|instead|swap|did not get|not in the box|packed|have sent|pick-up|courier",
+    ),
     (r"without|missing|was not in|not packed", r"part|missing|complete"),
     (r"password|log in", r"password|log in|reset|unlock"),
     (r"account|data", r"account|change|correct"),

@@ -71,20 +71,21 @@ def reply(to: Ask, rng: random.Random) -> str:
     care = rng.choices([care for care, _ in WRITERS], weights=[weight for _, weight in WRITERS])[0]
     if rng.random() < 0.2 * (1 - care):
         return _curt(to, rng)
-    pieces = _opening(to, rng, care) + _middle(to, rng, care)
+    item = to.item if rng.random() < 0.6 + 0.4 * care else _mistaken(to, rng)
+    pieces = _opening(to, rng, care, item) + _middle(to, rng, care, item)
     if rng.random() < care * 0.8:
         pieces.append(rng.choice(PHRASES["reply"]["closes"]))
     return " ".join(pieces)
 
 
-def _opening(to: Ask, rng: random.Random, care: float) -> list[str]:
+def _opening(to: Ask, rng: random.Random, care: float, item: str) -> list[str]:
     phrases = PHRASES["reply"]
     pieces = []
     if rng.random() < 0.4:
         hellos = [hello for hello in phrases["hellos"] if to.name or "{name}" not in hello]
         pieces.append(rng.choice(hellos).format(name=to.name))
     if rng.random() < care:
-        pieces.append(_regret(to, rng, right_item=rng.random() < 0.35 + 0.65 * care))
+        pieces.append(acknowledgement(to, rng, item))
     elif rng.random() < 0.45:
         pieces.append(rng.choice(phrases["plain_regrets"]))
     elif rng.random() < 0.45 * (1 - care):
@@ -92,19 +93,19 @@ def _opening(to: Ask, rng: random.Random, care: float) -> list[str]:
     return pieces
 
 
-def _middle(to: Ask, rng: random.Random, care: float) -> list[str]:
+def _middle(to: Ask, rng: random.Random, care: float, item: str) -> list[str]:
     phrases = PHRASES["reply"]
     concern = PHRASES["concern"][to.concern]
     pieces = []
     if rng.random() < 0.8 * (1 - care):
         pieces += rng.sample(phrases["waffle"], rng.choice((1, 2, 3)))
     if rng.random() < care:
-        pieces.append(rng.choice(concern["steps"]))
+        pieces.append(rng.choice(concern["steps"]).format(item=item))
     elif rng.random() < 0.7:
         pieces.append(rng.choice(phrases["vague_steps"]))
     if rng.random() < care:
         time = rng.choice(PHRASES["times"]).format(day=rng.choice(PHRASES["days"]))
-        pieces.append(rng.choice(concern["outcomes"]).format(time=time))
+        pieces.append(rng.choice(concern["outcomes"]).format(item=item, time=time))
     if rng.random() < 0.3 * (1 - care):
         pieces.append(rng.choice(phrases["off_topic"]))
     if not pieces:
@@ -114,9 +115,13 @@ def _middle(to: Ask, rng: random.Random, care: float) -> list[str]:
     return pieces
 
 
-def _regret(to: Ask, rng: random.Random, *, right_item: bool) -> str:
-    """An acknowledgement that names the matter: the customer's own or, by a careless writer, another one's."""
-    item = to.item if right_item or not to.item else rng.choice([thing for thing in things() if thing != to.item])
+def _mistaken(to: Ask, rng: random.Random) -> str:
+    """Another thing than the one the customer wrote about, where the message is about a thing at all."""
+    return rng.choice([thing for thing in things() if thing != to.item]) if to.item else ""
+
+
+def acknowledgement(to: Ask, rng: random.Random, item: str) -> str:
+    """One sentence that says sorry and names the matter, with `item` as the thing it is about."""
     problem = rng.choice(PHRASES["concern"][to.concern]["problems"]).format(item=item)
     return str(rng.choice(PHRASES["reply"]["regrets"])).format(problem=problem)
 
