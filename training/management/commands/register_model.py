@@ -1,0 +1,48 @@
+"""Register a model's folder as a base version that runs can start from and people's answers can come from.
+
+    manage.py register_model training/starter/model --name starter --project support-replies
+
+The folder is copied below var/models/, so the version keeps its weights whatever becomes of the folder. Registering the
+same files under the same name again changes nothing.
+"""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from annotation.models import Project
+from training import actions, artifacts
+from training.models import ModelVersion
+
+
+class Command(BaseCommand):
+    help = "Register a model's folder as a base version of a project."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", type=Path, help="folder with config.json, a tokenizer and safetensors weights")
+        parser.add_argument("--name", required=True, help="the version's name, also the source label of its answers")
+        parser.add_argument("--project", required=True, help="slug of the project")
+        parser.add_argument("--if-project", action="store_true", help="do nothing where there is no such project")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = Project.objects.filter(slug=options["project"]).first()
+        if project is None and options["if_project"]:
+            return
+        if project is None:
+            raise CommandError(f"There is no project {options['project']!r}: create it first, or load_demo.")
+        path, name = options["path"], options["name"]
+        try:
+            version = registered(project, path=path, name=name)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"{version.name} is a base model of {project}, kept in {version.location}.")
+
+
+def registered(project: Project, *, path: Path, name: str) -> ModelVersion:
+    """The version of that name with these files; ValueError where the name stands for other files."""
+    existing = project.model_versions.filter(name=name).first()
+    if existing and path.is_dir() and existing.checksum == artifacts.checksum(path):
+        return existing
+    return actions.register_version(project, path=path, name=name, kind=ModelVersion.Kind.BASE)
