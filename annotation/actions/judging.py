@@ -20,8 +20,6 @@ from django.utils.translation import gettext as _
 from annotation.actions.answers import Answer, checked
 from annotation.models import Assignment, Judgment, Project, Rating, Response, Task, User
 
-CORRECTION_SOURCE = "correction"
-
 
 class Judged(NamedTuple):
     """What became of a submit. `notice` is a sentence for the person when their judgment is kept but does not count."""
@@ -176,7 +174,7 @@ def _keep(
             Response(
                 prompt_id=task.prompt_id,
                 text=text,
-                source=CORRECTION_SOURCE,
+                source=Response.CORRECTION,
                 content_hash=Response.hash_of(text),
                 parent_id=original,
                 author_id=assignment.annotator_id,

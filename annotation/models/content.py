@@ -34,6 +34,9 @@ class Prompt(models.Model):
 class Response(models.Model):
     """One answer. `source` is a text label (a model's name, a person, an import); annotators never see it."""
 
+    CORRECTION = "correction"
+    """The source of answers that annotators corrected."""
+
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")
     text = models.TextField()
     source = models.CharField(max_length=200)

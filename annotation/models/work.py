@@ -176,6 +176,9 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 class Judgment(models.Model):
     """What one annotator said of one task. Versions are kept; `is_current` marks the one that counts (none: undone)."""
 
+    PLAIN_STRENGTH = 2
+    """What a choice without a degree counts as: “better”, between “slightly” and “much better”."""
+
     class Flag(models.TextChoices):
         UNSAFE = "unsafe", _("unsafe")
         PERSONAL_DATA = "personal_data", _("personal data")

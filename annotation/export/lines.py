@@ -1,0 +1,114 @@
+"""What a line of an exported file says: records as plain objects, ready for JSON (docs/formats.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Literal, get_args
+
+from annotation.export.preferences import Preference, preferences
+from annotation.export.records import RawJudgment, corrections, judgments, ratings
+from annotation.export.targets import Grading
+from annotation.models import Project
+
+Line = dict[str, Any]
+FileFormat = Literal["preferences", "judgments", "ratings", "corrections", "demonstrations", "prompts"]
+FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+
+
+def lines(
+    project: Project,
+    *,
+    format: FileFormat,
+    grading: Grading = "choice",
+    kappa: float = 1.0,
+    include_simulated: bool = True,
+) -> Iterator[Line]:
+    """The project's data as lines of one format. Raises ValueError for a format that does not exist."""
+    if format == "preferences":
+        found = preferences(project, grading=grading, kappa=kappa, include_simulated=include_simulated)
+        return (_preference(preference) for preference in found if preference.target != 0.5)
+    if format == "judgments":
+        return (_judgment(judgment) for judgment in judgments(project, include_simulated=include_simulated))
+    if format == "ratings":
+        return (dataclasses.asdict(rating) for rating in ratings(project, include_simulated=include_simulated))
+    if format == "corrections":
+        found_corrections = corrections(project, include_simulated=include_simulated)
+        return (dataclasses.asdict(correction) for correction in found_corrections)
+    if format == "demonstrations":
+        return (
+            {"messages": [*correction.messages, _answer(correction.text)], "is_simulated": correction.is_simulated}
+            for correction in corrections(project, include_simulated=include_simulated)
+        )
+    if format == "prompts":
+        return _prompts(project)
+    raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
+
+
+def _answer(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def _preference(preference: Preference) -> Line:
+    """A pair as TRL reads it (conversational, explicit prompt). Ties have no chosen answer: `judgments` keeps them."""
+    a, b = (preference.text_a, preference.source_a), (preference.text_b, preference.source_b)
+    a_is_chosen = preference.target > 0.5
+    chosen, rejected = (a, b) if a_is_chosen else (b, a)
+    strength = preference.strength if a_is_chosen else -preference.strength
+    line = {
+        "prompt_id": preference.prompt_id,
+        "prompt": preference.messages,
+        "chosen": [_answer(chosen[0])],
+        "rejected": [_answer(rejected[0])],
+        "chosen_source": chosen[1],
+        "rejected_source": rejected[1],
+        "target": preference.target if a_is_chosen else 1 - preference.target,
+        "origin": preference.origin,
+        "num_judgments": preference.num_judgments,
+        "num_simulated": preference.num_simulated,
+    }
+    # Many slight votes against few strong ones: the majority chose, but on the whole by no degree.
+    return {**line, "strength": strength} if strength > 0 else line
+
+
+def _judgment(judgment: RawJudgment) -> Line:
+    line = {
+        "id": judgment.id,
+        "kind": judgment.kind,
+        "prompt_id": judgment.prompt_external_id,
+        "prompt": judgment.messages,
+        "response_a": {"text": judgment.text_a, "source": judgment.source_a},
+    }
+    if judgment.text_b is not None:
+        line["response_b"] = {"text": judgment.text_b, "source": judgment.source_b}
+        line |= {"preferred": judgment.preferred, "strength": judgment.strength, "both_bad": judgment.both_bad}
+        line["shown"] = judgment.shown
+    else:
+        line["ratings"] = judgment.ratings
+    return line | {
+        "annotator": judgment.annotator,
+        "is_simulated": judgment.is_simulated,
+        "flags": judgment.flags,
+        "rationale": judgment.rationale,
+        "corrections": [{"of": side, "text": text} for side, text in judgment.corrections],
+        "guidelines_version": judgment.guidelines_version,
+        "active_seconds": judgment.active_seconds,
+        "leased_at": judgment.leased_at.isoformat(),
+        "judged_at": judgment.judged_at.isoformat(),
+    }
+
+
+def _prompts(project: Project) -> Iterator[Line]:
+    """Every prompt with its responses; corrections are left to `judgments`, where they belong to somebody."""
+    prompts = project.prompts.prefetch_related("responses").order_by("pk")
+    for prompt in prompts.iterator(chunk_size=500):
+        originals = [response for response in prompt.responses.all() if response.parent_id is None]
+        yield {
+            "id": prompt.external_id,
+            "messages": prompt.messages,
+            "responses": [
+                {"text": response.text, "source": response.source, "metadata": response.metadata}
+                for response in sorted(originals, key=lambda response: response.pk)
+            ],
+            "metadata": prompt.metadata,
+        }
