@@ -1,7 +1,31 @@
 """Addresses of the labelling side: noun / id / verb."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
+
+from annotation.views import annotate, guidelines, home, people, project, tasks
 
 app_name = "annotation"
 
-urlpatterns: list[URLPattern] = []
+# /projects/<slug>/
+project_urls = [
+    path("", project.project, name="project"),
+    path("annotate/", annotate.annotate, name="annotate"),
+    path("undo/", annotate.undo, name="undo"),
+    path("guidelines/", guidelines.guidelines, name="guidelines"),
+    path("people/", people.people, name="people"),
+    path("people/<int:pk>/pause/", people.member_pause, name="member_pause"),
+    path("tasks/", tasks.tasks, name="tasks"),
+]
+
+# /assignments/<pk>/
+assignment_urls = [
+    path("judge/", annotate.judge, name="judge"),
+    path("skip/", annotate.skip, name="skip"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", home.home, name="home"),
+    path("projects/new/", project.project_new, name="project_new"),
+    path("projects/<slug:slug>/", include(project_urls)),
+    path("assignments/<int:pk>/", include(assignment_urls)),
+]

@@ -11,7 +11,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +26,24 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def done(self) -> TaskQuerySet:
         return self.filter(num_judged__gte=F("overlap"))
+
+    def withdrawn(self) -> TaskQuerySet:
+        return self.filter(is_withdrawn=True)
+
+    def waiting_for(self, user: User) -> TaskQuerySet:
+        """What the queue can still give this person: open tasks they have not had, and the one they hold."""
+        assignments = Assignment.objects.of(user)
+        had = assignments.exclude(status=Assignment.Status.EXPIRED).values("task")
+        return self.filter(
+            Q(pk__in=assignments.live().values("task"))
+            | Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")) & ~Q(pk__in=had)
+        )
+
+    def counts(self) -> dict[str, int]:
+        """How many there are, have a place left, and are done, in one query."""
+        is_open = Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
+        is_done = Q(num_judged__gte=F("overlap"))
+        return self.aggregate(all=Count("pk"), open=Count("pk", filter=is_open), done=Count("pk", filter=is_done))
 
 
 class Task(models.Model):

@@ -1,8 +1,9 @@
-"""The cast of the labelling tests: Alice annotates, Bob reviews, Charlie is a stranger; a project with some tasks."""
+"""The cast of the labelling tests: Alice annotates, Bob reviews, Carol is admin, Charlie is a stranger; some tasks."""
 
 from collections.abc import Callable
 
 import pytest
+from django.test import Client
 
 from annotation import actions
 from annotation.models import Project, Prompt, Response, Role, Task, User
@@ -23,6 +24,11 @@ def alice(project: Project) -> User:
 @pytest.fixture
 def bob(project: Project) -> User:
     return member(project, "bob", Role.REVIEWER)
+
+
+@pytest.fixture
+def carol(project: Project) -> User:
+    return member(project, "carol", Role.ADMIN)
 
 
 @pytest.fixture
@@ -62,3 +68,11 @@ def make_tasks(
         )
         for prompt, first, second in zip(prompts, *answers, strict=True)
     )
+
+
+def browser_of(user: User | None) -> Client:
+    """A browser in which that person is logged in (None: nobody)."""
+    client = Client()
+    if user is not None:
+        client.force_login(user)
+    return client

@@ -1,0 +1,219 @@
+"""What annotators send: judgments, ratings, skips; every error is a sentence that says what to change.
+
+These forms speak of left and right, as shown; only the server knows which response stood where. Whether an answer
+will do for its task is decided by the verbs (annotation.actions), so that pages and programs obey one rule.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models import Assignment, Criterion, Judgment, Response
+
+BOTH_BAD = "both_bad"
+SCALE = [
+    ("-3", _("A much better")),
+    ("-2", _("A better")),
+    ("-1", _("A slightly")),
+    ("0", _("tie")),
+    ("1", _("B slightly")),
+    ("2", _("B better")),
+    ("3", _("B much better")),
+    (BOTH_BAD, _("both bad")),
+]
+LONGEST_DAY = 24 * 60 * 60
+
+
+class Verdict(NamedTuple):
+    """What `actions.judge` takes beside the assignment and the person."""
+
+    submission_key: uuid.UUID
+    preferred: Response | None
+    strength: int | None
+    both_bad: bool
+    ratings: dict[int, int]
+    rationale: str
+    flags: list[str]
+    corrections: dict[int, str]
+    active_seconds: float | None
+
+
+class JudgmentForm(forms.Form):
+    """What both kinds of task ask for. Each rendering gets a key of its own, so that sending it twice counts once."""
+
+    submission_key = forms.UUIDField(
+        widget=forms.HiddenInput,
+        error_messages={
+            "required": _("The form was sent without its key: reload the page."),
+            "invalid": _("The form was sent with a broken key: reload the page."),
+        },
+    )
+    active_seconds = forms.CharField(widget=forms.HiddenInput, required=False)
+    flags = forms.MultipleChoiceField(
+        label=_("What is wrong with an answer?"),
+        choices=Judgment.Flag.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
+    rationale = forms.CharField(
+        label=_("Why? (for reviewers; optional)"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "placeholder": " "}),  # lets CSS see whether something is written
+    )
+    left_correction = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+
+    incomplete = _("Choose an answer first.")
+    """What the page says when Enter is pressed too early."""
+
+    def __init__(self, data: Any = None, *, assignment: Assignment) -> None:
+        self.assignment = assignment
+        self.shown = {"left_correction": assignment.left}
+        if assignment.right is not None:
+            self.shown["right_correction"] = assignment.right
+        initial: dict[str, Any] = {"submission_key": uuid.uuid4()}
+        initial |= {name: response.text for name, response in self.shown.items()}
+        if undone := undone_judgment(assignment):
+            initial |= self.values_of(undone)
+        super().__init__(data, initial=initial)
+        for name in self.shown:
+            self.fields[name].widget.attrs["aria-label"] = gettext("Corrected answer")
+
+    def values_of(self, judgment: Judgment) -> dict[str, Any]:
+        """The form's values as they were when that judgment was sent."""
+        corrected = {response.parent_id: response.text for response in judgment.corrections.all()}
+        return {
+            "flags": judgment.flags,
+            "rationale": judgment.rationale,
+            **{name: corrected.get(response.pk, response.text) for name, response in self.shown.items()},
+        }
+
+    def clean_active_seconds(self) -> float | None:
+        """Measured by the page, not typed: an impossible value is no reason to refuse a judgment."""
+        try:
+            seconds = float(self.cleaned_data["active_seconds"])
+        except ValueError:
+            return None
+        return seconds if 0 <= seconds <= LONGEST_DAY else None
+
+    def corrections(self) -> dict[int, str]:
+        """Response id to text, where it differs. Browsers send CRLF, which is no correction of a text with LF."""
+        texts = {response: str(self.cleaned_data[name]) for name, response in self.shown.items() if name in self.data}
+        return {
+            response.pk: one_newline(text)
+            for response, text in texts.items()
+            if one_newline(text).strip() != one_newline(response.text).strip()
+        }
+
+    def said(self) -> tuple[Response | None, int | None, bool]:
+        """(preferred, strength, both bad); a rating says nothing of the kind."""
+        return None, None, False
+
+    def ratings(self) -> dict[int, int]:
+        return {}
+
+    def verdict(self) -> Verdict:
+        preferred, strength, both_bad = self.said()
+        values = self.cleaned_data
+        return Verdict(
+            submission_key=values["submission_key"],
+            preferred=preferred,
+            strength=strength,
+            both_bad=both_bad,
+            ratings=self.ratings(),
+            rationale=one_newline(values["rationale"]),
+            flags=values["flags"],
+            corrections=self.corrections(),
+            active_seconds=values["active_seconds"],
+        )
+
+
+class ComparisonForm(JudgmentForm):
+    """Nothing is chosen beforehand: an untouched form is refused and never counts as a tie."""
+
+    choice = forms.ChoiceField(
+        choices=SCALE,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose which answer is better (1 to 7), or that both are bad (X).")},
+    )
+    right_correction = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+
+    incomplete = _("Choose 1 to 7, or X for both bad.")
+
+    def values_of(self, judgment: Judgment) -> dict[str, Any]:
+        if judgment.both_bad:
+            choice = BOTH_BAD
+        else:
+            is_left = judgment.preferred_id == self.assignment.left.pk
+            choice = str((-1 if is_left else 1) * (judgment.strength or 0))
+        return super().values_of(judgment) | {"choice": choice}
+
+    def said(self) -> tuple[Response | None, int | None, bool]:
+        choice = self.cleaned_data["choice"]
+        if choice == BOTH_BAD:
+            return None, 0, True
+        preferred, strength = self.assignment.as_shown(int(choice))
+        return preferred, strength, False
+
+
+class RatingForm(JudgmentForm):
+    incomplete = _("Rate every criterion.")
+
+    def __init__(self, data: Any = None, *, assignment: Assignment) -> None:
+        self.criteria: list[Criterion] = list(assignment.task.project.criteria.all())
+        super().__init__(data, assignment=assignment)
+        for criterion in self.criteria:
+            sentence = gettext("Rate “%(criterion)s” from 1 to %(most)d.")
+            sentence %= {"criterion": criterion.name, "most": criterion.scale_max}
+            self.fields[f"criterion_{criterion.pk}"] = forms.TypedChoiceField(
+                label=criterion.name,
+                choices=[(value, str(value)) for value in range(1, criterion.scale_max + 1)],
+                coerce=int,
+                widget=forms.RadioSelect,
+                error_messages={"required": sentence, "invalid_choice": sentence},
+            )
+
+    def rated(self) -> Iterator[tuple[Criterion, forms.BoundField]]:
+        for criterion in self.criteria:
+            yield criterion, self[f"criterion_{criterion.pk}"]
+
+    def values_of(self, judgment: Judgment) -> dict[str, Any]:
+        ratings = {f"criterion_{rating.criterion_id}": rating.value for rating in judgment.ratings.all()}
+        return super().values_of(judgment) | ratings
+
+    def ratings(self) -> dict[int, int]:
+        return {criterion.pk: self.cleaned_data[f"criterion_{criterion.pk}"] for criterion in self.criteria}
+
+
+def form_for(assignment: Assignment, data: Any = None) -> JudgmentForm:
+    """The form of the assignment's kind of task."""
+    is_rating = assignment.task.kind == assignment.task.Kind.RATING
+    return (RatingForm if is_rating else ComparisonForm)(data, assignment=assignment)
+
+
+def undone_judgment(assignment: Assignment) -> Judgment | None:
+    """What the person said before, when they undid it or lost the lease; the newest."""
+    return assignment.judgments.order_by("-created_at", "-id").first()
+
+
+def one_newline(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class SkipForm(forms.Form):
+    reason = forms.ChoiceField(
+        choices=Assignment.SkipReason.choices,
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": _("Choose why you skip this task."),
+            "invalid_choice": _("Choose one of the reasons for skipping."),
+        },
+    )
+    note = forms.CharField(
+        label=_("Note (optional)"), required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 2})
+    )

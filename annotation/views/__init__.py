@@ -1,0 +1,1 @@
+"""Pages of the labelling side, a module for each thing people do."""

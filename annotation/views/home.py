@@ -1,0 +1,53 @@
+"""/ : my projects, what waits in each, and how far I am today."""
+
+from typing import Any, NamedTuple
+
+from django.db.models import Count, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from annotation.models import Judgment, Membership, Project, Role, Task, User
+from annotation.views.access import PersonRequest, person_required
+
+
+class ProjectRow(NamedTuple):
+    project: Project
+    role: Role
+    num_waiting: int
+    num_today: int
+    num_judged: int
+
+
+@person_required
+@require_safe
+def home(request: PersonRequest) -> HttpResponse:
+    rows = rows_of(request.user)
+    may_create = request.user.has_perm("annotation.add_project")
+    return render(request, "annotation/home.html", {"rows": rows, "may_create": may_create})
+
+
+def rows_of(user: User) -> list[ProjectRow]:
+    """Four queries, however many projects. Those with work come first."""
+    memberships = Membership.objects.filter(user=user, is_paused=False).select_related("project")
+    projects = [membership.project for membership in memberships]
+    own = Judgment.objects.counted().of(user)
+    waiting = by_project(Task.objects.waiting_for(user).filter(project__in=projects), "project")
+    judged = by_project(own, "task__project")
+    today = by_project(own.since(timezone.localtime().replace(hour=0, minute=0, second=0)), "task__project")
+    rows = [
+        ProjectRow(
+            membership.project,
+            Role(membership.role),
+            waiting.get(membership.project_id, 0),
+            today.get(membership.project_id, 0),
+            judged.get(membership.project_id, 0),
+        )
+        for membership in memberships
+    ]
+    return sorted(rows, key=lambda row: (row.num_waiting == 0, row.project.name))
+
+
+def by_project(rows: QuerySet[Any], field: str) -> dict[int, int]:
+    return dict(rows.order_by().values_list(field).annotate(num=Count("pk")))

@@ -1,0 +1,62 @@
+"""/projects/<slug>/people/ : who works here, in which role, and how much they did. For admins."""
+
+from django.contrib import messages
+from django.db.models import Count, Max, Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotation import actions
+from annotation.forms import MemberForm
+from annotation.models import Membership, Project, Role
+from annotation.views.access import PersonRequest, person_required, project_for
+
+
+@person_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def people(request: PersonRequest, slug: str) -> HttpResponse:
+    project = project_for(request, slug, role=Role.ADMIN)
+    form = MemberForm(request.POST or None)
+    if form.is_valid():
+        user, role = form.cleaned_data["username"], form.cleaned_data["role"]
+        if user == request.user and role < Role.ADMIN:
+            form.add_error("role", _("You cannot take the admin role from yourself: another admin can."))
+        else:
+            actions.add_member(project, user=user, role=role)
+            messages.success(request, _("%(name)s is %(role)s here now.") % {"name": user, "role": Role(role).label})
+            return redirect("annotation:people", slug)
+    context = {
+        "project": project,
+        "role": Role.ADMIN,
+        "members": members_of(project),
+        "form": form,
+        "roles": Role.choices,
+    }
+    return render(request, "annotation/people.html", context, status=422 if form.errors else 200)
+
+
+@person_required
+@require_POST
+def member_pause(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
+    """Pause a member, or let them go on: a paused one sees nothing of the project."""
+    project = project_for(request, slug, role=Role.ADMIN)
+    membership = get_object_or_404(project.memberships.select_related("user"), pk=pk)
+    if membership.user == request.user:
+        messages.error(request, _("You cannot pause yourself: another admin can."))
+    else:
+        membership.is_paused = request.POST.get("pause") == "1"
+        membership.save(update_fields=["is_paused"])
+        sentence = _("%(name)s is paused.") if membership.is_paused else _("%(name)s may go on.")
+        messages.success(request, sentence % {"name": membership.user})
+    return redirect("annotation:people", slug)
+
+
+def members_of(project: Project) -> list[Membership]:
+    """With how many of their judgments count here, and when the newest came."""
+    counted = Q(user__judgments__task__project=project, user__judgments__is_current=True)
+    rows = project.memberships.select_related("user").annotate(
+        num_judged=Count("user__judgments", filter=counted),
+        last_judged=Max("user__judgments__created_at", filter=counted),
+    )
+    return list(rows.order_by("-role", "user__username"))
