@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from training.rlhf.__main__ import main
 from training.rlhf.rundir import RunDir, read_events, write_jsonl, write_text
 
 TEMPLATE = (
@@ -56,6 +57,17 @@ def save_nano_policy(folder: Path, *, seed: int = 0, num_layers: int = 2, hidden
     return folder
 
 
+def save_nano_gpt2(folder: Path, *, seed: int = 0) -> Path:
+    """Another architecture: learned positions, and a pad token that is the stop token."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=VOCABULARY_SIZE, n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=2, pad_token_id=2
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    nano_tokenizer().save_pretrained(folder)
+    return folder
+
+
 def user(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
 
@@ -77,7 +89,7 @@ def preference_lines(count: int = 48) -> list[dict[str, object]]:
     """A rule that length cannot explain: the answer with the digit is better."""
     lines = []
     for index in range(count):
-        good, bad = "77" + "x" * (index % 3), "yy" + "x" * ((index + 1) % 3)
+        good, bad = "77" + "x" * (index // 6 % 3), "yy" + "x" * ((index // 6 + 1) % 3)
         a_is_good = index % 2 == 0
         strength = 1 + index % 3
         lines.append(
@@ -114,9 +126,21 @@ def environment() -> dict[str, str]:
 
 
 def train(kind: str, run: RunDir, *, expect: int = 0) -> list[dict[str, object]]:
+    """Run the command's own main to its end in this interpreter, which has torch loaded; the events."""
+    handlers = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        code = main([kind, str(run.path)])
+    finally:
+        for sign, handler in handlers.items():
+            signal.signal(sign, handler)
+    assert code == expect, run.stderr.read_text()[-2000:]
+    return events_of(run)
+
+
+def train_by_command(kind: str, run: RunDir) -> list[dict[str, object]]:
     """Run the real command to its end and give back the events."""
     done = subprocess.run(command(kind, run), env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == expect, done.stderr[-2000:]
+    assert done.returncode == 0, done.stderr[-2000:]
     return events_of(run)
 
 

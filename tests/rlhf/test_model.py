@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from tests.rlhf.nano import nano_tokenizer
+from tests.rlhf.nano import nano_tokenizer, save_nano_gpt2
 from training.rlhf.data import pad_rows
 from training.rlhf.model import (
     adapters_off,
@@ -150,11 +150,7 @@ def test_a_saved_reward_model_keeps_its_scores_and_normalisation(tmp_path, nano_
 
 
 def test_another_architecture_with_its_pad_equal_to_its_stop_token(tmp_path):
-    torch.manual_seed(0)
-    GPT2LMHeadModel(
-        GPT2Config(vocab_size=259, n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=2, pad_token_id=2)
-    ).save_pretrained(tmp_path)
-    nano_tokenizer().save_pretrained(tmp_path)
+    save_nano_gpt2(tmp_path)
     reward = new_scalar(str(tmp_path), device=CPU, head="random")
     alone = torch.cat([reward.score(*pad_rows([row], side="right")) for row in ROWS])
     assert torch.allclose(alone, reward.score(*pad_rows(ROWS, side="left")), atol=1e-5)

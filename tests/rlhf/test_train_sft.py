@@ -17,6 +17,7 @@ from tests.rlhf.nano import (
     make_run,
     train,
     train_and_kill,
+    train_by_command,
 )
 from training.rlhf.data import Encoded
 from training.rlhf.model import load_policy, precision
@@ -84,35 +85,37 @@ def test_every_step_of_the_optimizer_is_counted(uninterrupted):
     assert {int(tensor) for name, tensor in state.items() if name.endswith("/step")} == {NUM_STEPS}
 
 
-def test_killed_or_cancelled_at_several_steps_it_goes_on_bit_for_bit(tmp_path, nano_policy, uninterrupted):
+def test_killed_orphaned_or_cancelled_it_goes_on_bit_for_bit(tmp_path, nano_policy, uninterrupted):
     run = sft_run(tmp_path / "run", nano_policy)
-    assert train_and_kill("sft", run, at_step=1) == -signal.SIGKILL
-    assert train_and_kill("sft", run, at_step=8) == -signal.SIGKILL
+    assert train_and_kill("sft", run, at_step=2) == -signal.SIGKILL
     with run.events.open("ab") as log:
         log.write(b'{"seq": 99, "ty')  # what a kill in the middle of a write leaves behind
+    run.checkpoints.mkdir(exist_ok=True)
     (run.checkpoints / ".new-step_000099").mkdir()
-    assert train_and_kill("sft", run, at_step=12, sign=signal.SIGTERM) == 0
+    orphan(run)
+    interrupted_at = run.whole_checkpoints()[-1][0]
+    assert train_and_kill("sft", run, at_step=interrupted_at + 4, sign=signal.SIGTERM) == 0
     done = events_of(run)[-1]
     assert done["type"] == "done" and done["status"] == "cancelled"
-    assert run.whole_checkpoints()[-1][0] == done["summary"]["steps"] < NUM_STEPS
-    train("sft", run)
+    assert interrupted_at < run.whole_checkpoints()[-1][0] == done["summary"]["steps"] < NUM_STEPS
+    train_by_command("sft", run)
     assert_same(run, uninterrupted)
-    assert [event["step"] for event in events_of(run, "resumed")][-1] == done["summary"]["steps"]
+    assert [e["step"] for e in events_of(run, "resumed")][-2:] == [interrupted_at, done["summary"]["steps"]]
     assert [event["seq"] for event in events_of(run)] == list(range(1, len(events_of(run)) + 1))
     assert not list(run.checkpoints.glob(".*"))
 
 
-def test_an_orphan_saves_and_leaves(tmp_path, nano_policy):
-    run = sft_run(tmp_path / "run", nano_policy, epochs=500)
+def orphan(run):
+    """Start the command under a shell that dies once two more steps are seen, and wait until the command has left."""
+    before = len(events_of(run, "metrics"))
     shell = f"{' '.join(command('sft', run))} --parent $$ & read end"
     parent = subprocess.Popen(["sh", "-c", shell], env=environment(), stdin=subprocess.PIPE)
-    while not events_of(run):
-        time.sleep(0.02)
+    while len(events_of(run, "metrics")) < before + 2:
+        time.sleep(0.005)
     parent.kill()
     parent.communicate()
     with run.lock(wait_seconds=60):  # the orphan holds it until it ends
-        last = events_of(run)[-1]
-    assert last["type"] == "checkpoint" and last["step"] < 100
+        assert events_of(run)[-1]["type"] == "checkpoint"
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 3, 0])

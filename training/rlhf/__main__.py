@@ -51,7 +51,7 @@ class StopFlag:
         self._cancelled = True
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, lock_wait_seconds: float = 60.0) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.rlhf", description="Train, use or measure a model.")
     parser.add_argument("kind", choices=list(KINDS), metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="folder with config.json and the data")
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = RunDir(given.run_dir)
     with _errors_into(run.stderr) as person:
         try:
-            with run.lock(), run.open_events() as events:
+            with run.lock(wait_seconds=lock_wait_seconds), run.open_events() as events:
                 return _run_and_report(given.kind, run, events, stop, person)
         except ValueError as error:  # the folder is in use: its events belong to the other process
             print(error, file=person)
@@ -83,8 +83,9 @@ def _run_and_report(kind: str, run: RunDir, events: EventLog, stop: StopCheck, p
         events.done(status="cancelled", summary={"steps": stopped.step})
         return EXIT_DONE
     except Exception as error:
-        traceback.print_exc()
-        sentence, is_theirs = _explained(error)
+        with run.stderr.open("a", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        sentence, is_theirs = explained(error)
         events.error(sentence, owner="user" if is_theirs else "plumbline")
         print(sentence, file=person)
         return EXIT_USER_ERROR if is_theirs else EXIT_OUR_ERROR
@@ -92,7 +93,7 @@ def _run_and_report(kind: str, run: RunDir, events: EventLog, stop: StopCheck, p
     return EXIT_DONE
 
 
-def _explained(error: Exception) -> tuple[str, bool]:
+def explained(error: Exception) -> tuple[str, bool]:
     """A sentence about the error, and whether the person who started the run can do something about it."""
     if isinstance(error, ValueError):
         return str(error), True
@@ -118,6 +119,10 @@ def _trainer(kind: str, config: Config) -> Trainer:
         from training.rlhf.train_sft import train_sft  # noqa: PLC0415
 
         return train_sft
+    if kind == "reward":
+        from training.rlhf.train_reward import train_reward  # noqa: PLC0415
+
+        return train_reward
     raise ValueError(f"{kind} runs are not here yet.")
 
 

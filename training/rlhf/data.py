@@ -35,7 +35,7 @@ class PreferencePair(NamedTuple):
     target: float  # P(a is better), 0..1
     strength: float  # mean signed judgment, -3..3, positive when a is better
     weight: float
-    margin: float | None
+    margin: float | None  # how far the better one should lead, at least 0
     split: str
 
 
@@ -259,7 +259,7 @@ def _preference(values: dict[str, Any]) -> PreferencePair:
         target=_number(values, "target", low=0, high=1),
         strength=_number({"strength": 0.0, **values}, "strength", low=-3, high=3),
         weight=_number({"weight": 1.0, **values}, "weight", low=0, high=math.inf),
-        margin=None if margin is None else _number(values, "margin", low=-math.inf, high=math.inf),
+        margin=None if margin is None else _number(values, "margin", low=0, high=math.inf),
         split=_split(values),
     )
 

@@ -152,8 +152,9 @@ class ScalarModel(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, L) numbers, one after each token; those where the mask is false mean nothing."""
         hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
-        values: Tensor = self.head(hidden).squeeze(-1)
-        return values if values.dtype == torch.float64 else values.float()
+        with torch.autocast(hidden.device.type, enabled=False):  # a score of three digits would be too coarse
+            values: Tensor = self.head(hidden.to(self.head.weight.dtype)).squeeze(-1)
+        return values
 
     def score(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B,) raw scores, read at each row's last real token."""
