@@ -1,12 +1,13 @@
-"""Verbs of runs and model versions: start, cancel, resume, rerun, sweep; register and promote.
+"""Verbs of runs and model versions: start, cancel, resume, rerun, sweep; register, promote, publish, send.
 
 What a person gave wrongly raises ValueError with a sentence that says what to change. None of these sends a message to
 the workers, because actions do not know tasks: whoever calls start_run, resume_run or rerun follows it with
 `execute_run.delay_on_commit(run.pk)`. A call that forgets it costs time, not the run: the sweeper sends it too.
 """
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from django.core.validators import validate_slug
 from django.db import transaction
 from django.utils import timezone
 
-from annotation.models import Project, User
+from annotation import intake
+from annotation.models import Project, Prompt, Response, User
 from training import artifacts
-from training.models import ModelVersion, Run, Snapshot, StageChange
+from training.models import Generation, ModelVersion, Run, Snapshot, StageChange
 from training.rlhf import config as rlhf
+from training.rlhf.rundir import RunDir
 
 logger = logging.getLogger(__name__)
 
@@ -221,3 +224,57 @@ def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: s
     version.stage = stage
     version.save(update_fields=["stage"])
     return StageChange.objects.create(version=version, stage=stage, by=by, reason=reason)
+
+
+@transaction.atomic
+def publish_responses(run: Run) -> list[Response]:
+    """A generate run's answers become responses whose source is the version's name; a second call adds nothing.
+
+    Answers to prompts that are gone by now are left out. An empty answer is no answer, and left out too.
+    """
+    assert run.model, "a generate run has a model"
+    answers: dict[int, list[dict[str, Any]]] = {}
+    with RunDir(run.folder).responses.open(encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            answers.setdefault(int(line["prompt_id"]), []).append(line)
+    responses: list[Response] = []
+    for prompt in Prompt.objects.filter(project=run.project, pk__in=answers).select_related("project").order_by("id"):
+        written = [line for line in answers[prompt.pk] if line["text"].strip()]
+        new = [intake.NewResponse(text=line["text"], source=run.model.name) for line in written]
+        rows = intake.add_responses(prompt, new)
+        by_response = {row.pk: _generation(run, run.model, row, line) for row, line in zip(rows, written, strict=True)}
+        # The same words from an earlier run: the newest run, with its reward model's score, is the one that counts.
+        Generation.objects.bulk_create(
+            by_response.values(),
+            update_conflicts=True,
+            unique_fields=["response"],
+            update_fields=["run", "settings", "reward", "logprob", "num_tokens", "has_ended"],
+        )
+        responses += rows
+    return responses
+
+
+def _generation(run: Run, version: ModelVersion, response: Response, line: Mapping[str, Any]) -> Generation:
+    return Generation(
+        response=response,
+        version=version,
+        run=run,
+        settings={key: run.config[key] for key in ("temperature", "max_response_tokens", "seed")},
+        reward=line.get("reward"),
+        logprob=line["logprob"],
+        num_tokens=line["num_tokens"],
+        has_ended=line["ended"],
+    )
+
+
+def send_to_annotators(
+    project: Project, *, pairs: Iterable[tuple[int, int]], overlap: int | None = None, priority: int = 0
+) -> int:
+    """Ask people which of two answers is better, for pairs of response ids; returns how many questions are new."""
+    pairs = list(pairs)
+    ids = {pk for pair in pairs for pk in pair}
+    rows = Response.objects.select_related("prompt").filter(prompt__project=project).in_bulk(ids)
+    if missing := ids - set(rows):
+        raise ValueError(f"{project} has no response {min(missing)}: reload the page and choose again.")
+    chosen = [(rows[a], rows[b]) for a, b in pairs]
+    return len(intake.add_comparisons(project, chosen, overlap=overlap, priority=priority))

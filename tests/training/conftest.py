@@ -8,6 +8,7 @@ import pytest
 from annotation.models import Membership, Project, Role, User
 from training import actions
 from training.models import ModelVersion, Run, Snapshot
+from training.rlhf.rundir import write_jsonl
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,26 @@ def snapshot(project: Project) -> Snapshot:
 def run(project: Project, base: ModelVersion, snapshot: Snapshot, dana: User) -> Run:
     """A queued reward run."""
     return actions.start_run(project, kind="reward", config={"epochs": 2}, by=dana, snapshot=snapshot, model=base)
+
+
+@pytest.fixture
+def frozen(project: Project, settings: Any) -> Snapshot:
+    """A snapshot with its files: pairs in which the digit wins, demonstrations, prompts."""
+    from tests.rlhf.nano import demonstration_lines, preference_lines  # noqa: PLC0415 - loads torch
+
+    pairs, demonstrations = preference_lines(), demonstration_lines()
+    prompts = [{"id": line["prompt_id"], "messages": line["prompt"], "split": line["split"]} for line in pairs]
+    folder = settings.VAR_DIR / "snapshots" / ("1" * 64)
+    folder.mkdir(parents=True)
+    files = {"preferences": pairs, "prompts": prompts, "demonstrations": demonstrations}
+    for name, lines in files.items():
+        write_jsonl(folder / f"{name}.jsonl", lines)
+    counts = {"pairs": len(pairs), "demonstrations": len(demonstrations), "prompts": len(prompts)}
+    return Snapshot.objects.create(project=project, content_hash="1" * 64, counts=counts)
+
+
+@pytest.fixture
+def sft_run(project: Project, base: ModelVersion, frozen: Snapshot, dana: User) -> Run:
+    """A queued run of two hundred quick steps, with a checkpoint every ten."""
+    config = {"epochs": 200, "max_steps": 200, "batch_size": 4, "checkpoint_every": 10, "device": "cpu"}
+    return actions.start_run(project, kind="sft", config=config, by=dana, snapshot=frozen, model=base)
