@@ -95,18 +95,10 @@ def _keep_state(run: Run, events: Sequence[Event]) -> None:
 
 
 def sentence(event: Event) -> str:
-    """An error event as the run's page says it: the person's own as it is, ours with where to look."""
+    """An error event as the run's page says it: the person's own as it is, ours with what can be done."""
     if event["owner"] == "user":
         return str(event["message"])
-    if "out of memory" in event["message"].lower():
-        return f"The device ran out of memory. {LESS_MEMORY}"
-    return f"Plumbline itself failed here ({event['message']}). The log below says where; resuming may work."
-
-
-LESS_MEMORY = (
-    "Rerun it with a smaller micro_batch_size (the result stays the same), shorter max_prompt_tokens or "
-    "max_response_tokens, lora_rank above 0, or a smaller model."
-)
+    return f"Plumbline itself failed here, not your data or settings. {event['message']} Resuming may work."
 
 
 def _keep_artifact(run: Run, event: Event) -> None:
