@@ -9,6 +9,7 @@ A response is the tokens of its text and then EOS. Padding is told from text by 
 """
 
 import hashlib
+import itertools
 import json
 import math
 import random
@@ -215,11 +216,39 @@ def plan_batches(
     return batches[:max_steps] if max_steps else batches
 
 
-def micro_batches(rows: Sequence[int], *, size: int, length: Callable[[int], int]) -> Iterator[list[int]]:
-    """The rows of one step in pieces of `size` (0: all at once), rows of like length together to pad little."""
+def micro_batches(
+    rows: Sequence[int], *, size: int, length: Callable[[int], int], pass_cost: int = 0
+) -> Iterator[list[int]]:
+    """The rows of one step in pieces, rows of like length together to pad little.
+
+    size: rows of a piece, 0 for all at once. pass_cost: what one more pass through the model costs, in padded tokens;
+    pieces of up to `size` rows are then cut where passes and padding together cost least. 0 cuts by size alone.
+    """
     ordered = sorted(rows, key=length)
-    for start in range(0, len(ordered), size or len(ordered)):
-        yield ordered[start : start + (size or len(ordered))]
+    most = size or len(ordered)
+    if not pass_cost:
+        for start in range(0, len(ordered), most):
+            yield ordered[start : start + most]
+        return
+    cheapest, starts = [0], [0]  # of the first n rows: what they cost, and where their last piece begins
+    for end in range(1, len(ordered) + 1):
+        width = length(ordered[end - 1])
+        choices = [
+            (cheapest[start] + (end - start) * width + pass_cost, start) for start in range(max(0, end - most), end)
+        ]
+        cost, start = min(choices)
+        cheapest.append(cost)
+        starts.append(start)
+    bounds = [len(ordered)]
+    while bounds[-1]:
+        bounds.append(starts[bounds[-1]])
+    for end, start in reversed(list(itertools.pairwise(bounds))):
+        yield ordered[start:end]
+
+
+def pass_cost(device: torch.device) -> int:
+    """Tokens that a pass of a small model could have worked on in the time that starting it takes; measured, rough."""
+    return 64 if device.type == "cpu" else 16384
 
 
 def _read(path: Path, parse: Callable[[dict[str, Any]], Line]) -> list[Line]:

@@ -111,7 +111,7 @@ def next_token_logprobs(
     The logits are divided by `temperature` and leave mixed precision before the softmax.
     """
     inputs = model_inputs(policy, tokens, mask)
-    if "logits_to_keep" in _forward_names(policy):
+    if "logits_to_keep" in forward_names(policy):
         inputs["logits_to_keep"] = keep + 1  # prompts' logits are the largest tensor and nobody reads them
     logits = policy(**inputs).logits[:, -keep - 1 : -1]
     logits = (logits if logits.dtype == torch.float64 else logits.float()) / temperature
@@ -263,7 +263,7 @@ def is_reward_model(model: str) -> bool:
 def model_inputs(model: nn.Module, tokens: Tensor, mask: Tensor) -> dict[str, Any]:
     """Arguments of a forward pass, with positions counted over real tokens where the architecture takes positions."""
     inputs: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask.long()}
-    names = _forward_names(model)
+    names = forward_names(model)
     if "position_ids" in names:
         inputs["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
     if "use_cache" in names:
@@ -271,7 +271,8 @@ def model_inputs(model: nn.Module, tokens: Tensor, mask: Tensor) -> dict[str, An
     return inputs
 
 
-def _forward_names(model: nn.Module) -> frozenset[str]:
+def forward_names(model: nn.Module) -> frozenset[str]:
+    """The arguments that the architecture's forward pass takes."""
     plain = model.get_base_model() if isinstance(model, peft.PeftModel) else model
     return frozenset(inspect.signature(plain.forward).parameters)
 

@@ -1,0 +1,115 @@
+"""What a reward model says about sampled responses, in units of its normalised score.
+
+    scorer = Scorer(reward, reward_tokenizer, policy_tokenizer, config)
+    scores = scorer(prompts, responses)
+
+Where both tokenizers give the same ids, the sampled tokens are scored as they are. Where they differ, prompt and
+response are rendered again with the reward model's own; a response that did not end by itself then gets no stop token
+either.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from training.rlhf.config import PolicyConfig, RunConfig
+from training.rlhf.data import Encoder, Messages, micro_batches, pad_rows, pass_cost
+from training.rlhf.model import ScalarModel, precision, same_tokens
+from training.rlhf.sampling import Responses
+
+
+def response_texts(tokenizer: PreTrainedTokenizerBase, responses: Responses) -> list[str]:
+    """What a person reads: the response tokens without special ones."""
+    texts = [tokenizer.decode(row, skip_special_tokens=True) for row in responses.texts()]
+    return [str(text) for text in texts]
+
+
+class Scorer:
+    """A reward model over the responses of one policy."""
+
+    def __init__(
+        self,
+        reward: ScalarModel,
+        tokenizer: PreTrainedTokenizerBase,
+        policy_tokenizer: PreTrainedTokenizerBase,
+        config: RunConfig,
+        *,
+        batch_size: int = 0,
+    ) -> None:
+        self.reward = reward
+        self.shares_tokens = same_tokens(tokenizer, policy_tokenizer)
+        self.batch_size = batch_size
+        self._dtype = config.dtype
+        self._policy_tokenizer = policy_tokenizer
+        self._encoder = Encoder(
+            tokenizer,
+            max_prompt_tokens=config.max_prompt_tokens,
+            # A re-encoded response may take more tokens than it was written in; it must not lose its end.
+            max_response_tokens=4 * config.max_response_tokens,
+        )
+
+    @torch.no_grad()
+    def __call__(self, prompts: Sequence[Messages], responses: Responses) -> Tensor:
+        """(B,) normalised scores, float32. prompts: the conversation behind each row."""
+        rows = self.rows(prompts, responses)
+        scores = torch.zeros(len(rows), device=responses.tokens.device)
+        cost = pass_cost(scores.device)
+        for part in micro_batches(
+            range(len(rows)), size=self.batch_size, length=lambda row: len(rows[row]), pass_cost=cost
+        ):
+            batch = pad_rows([rows[row] for row in part], side="right").to(scores.device)
+            with precision(scores.device, self._dtype):
+                raw = self.reward.score(batch.tokens, batch.mask)
+            scores[part] = self.reward.normalised(raw).float()
+        return scores
+
+    def rows(self, prompts: Sequence[Messages], responses: Responses) -> list[list[int]]:
+        """The reward model's own tokens of each prompt with its response."""
+        if self.shares_tokens:
+            lengths = responses.lengths().tolist()
+            return [row[:length] for row, length in zip(responses.tokens.tolist(), lengths, strict=True)]
+        texts = response_texts(self._policy_tokenizer, responses)
+        rows = []
+        for messages, text, has_ended in zip(prompts, texts, responses.ended.tolist(), strict=True):
+            encoded = self._encoder.encode(messages, text)
+            rows.append(encoded.prompt + (encoded.response if has_ended else encoded.response[:-1]))
+        return rows
+
+    def warnings(self) -> list[str]:
+        """A sentence when text has to pass from one tokenizer to the other."""
+        if self.shares_tokens:
+            return []
+        return [
+            "policy and reward model have different tokenizers: responses are decoded and encoded again "
+            "before they are scored."
+        ]
+
+
+def refuse_unfit_scores(
+    scorer: Scorer, prompts: Sequence[Messages], responses: Responses, scores: Tensor, config: PolicyConfig
+) -> list[str]:
+    """Check the first rollouts before anything is learned from them; ValueError, or sentences to warn with.
+
+    A reward that changes with the padding of its batch would pay for the neighbours, and a policy that never ends its
+    responses would be paid `missing_eos_score` for all of them alike.
+    """
+    shortest = responses.lengths().argmin().reshape(1)
+    alone = scorer([prompts[int(shortest)]], responses.take(shortest))
+    gap = float((alone - scores[shortest]).abs().max())
+    tolerance = 1e-4 if config.dtype == "float32" else 0.05
+    if not gap <= tolerance:
+        raise ValueError(
+            f"the reward model scores a response {gap:.2g} higher or lower in a padded batch than alone (at most "
+            f"{tolerance:g} is allowed): its architecture does not keep padding apart. Use another reward model."
+        )
+    if bool(responses.ended.any()):
+        return []
+    sentence = (
+        f"none of the {len(scores)} sampled responses ended by itself within max_response_tokens "
+        f"({config.max_response_tokens}): raise it, or teach the model to end (an sft run)"
+    )
+    if config.replace_missing_eos:
+        raise ValueError(f"{sentence}, or set replace_missing_eos to false, so that their scores count.")
+    return [f"{sentence}."]
