@@ -23,9 +23,10 @@ Read the files in this order; each imports only those before it:
     config, rundir          what is asked, and where it lies (standard library only)
     data, model             lines to tensors; causal models, scalar heads, adapters
     losses, advantages      tensors in, tensors out
-    sampling                answers from a policy
+    sampling, scoring       answers from a policy; what a reward model says about them
     optimizer, checkpoint   one step; the state of a loop, saved
     measures                how good a reward model is on held-out pairs
+    ppo                     one step on one batch of answers
     train_sft, train_reward, train_policy
                             one loop each, top to bottom
     generate, evaluate      a model used, a model measured

@@ -123,6 +123,14 @@ def _trainer(kind: str, config: Config) -> Trainer:
         from training.rlhf.train_reward import train_reward  # noqa: PLC0415
 
         return train_reward
+    if kind == "policy":
+        from training.rlhf.train_policy import train_policy  # noqa: PLC0415
+
+        return train_policy
+    if kind == "generate":
+        from training.rlhf.generate import generate  # noqa: PLC0415
+
+        return generate
     raise ValueError(f"{kind} runs are not here yet.")
 
 

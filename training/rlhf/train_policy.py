@@ -1,0 +1,315 @@
+"""Tune a policy against a reward model with PPO (Schulman et al. 2017; Ziegler et al. 2019; Huang et al. 2024).
+
+    python -m training.rlhf policy RUN_DIR
+
+Reads config.json and prompts.jsonl, writes events.jsonl, checkpoints/ and artifact/ (a policy). Reward, value model and
+reference are loaded once; the reference is a frozen copy, or the policy with its adapters switched off. What one step
+does with its rollouts stands in ppo.py; this file is the run around it.
+
+All randomness of step k is a function of the seed and of k, so a resumed run draws what the killed one would have
+drawn. Learning rate, warm-up and checkpoints count rollout steps. Left out: several processes, a trunk shared by
+policy and value.
+"""
+
+import itertools
+import random
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from training.rlhf.advantages import KLController, explained_variance, kl_estimate
+from training.rlhf.checkpoint import Checkpoints, LoopState, asked
+from training.rlhf.config import PolicyConfig
+from training.rlhf.data import Encoder, Prompt, data_hash, of_split, read_prompts
+from training.rlhf.losses import masked_mean
+from training.rlhf.model import (
+    ScalarModel,
+    add_lora,
+    choose_device,
+    load_policy,
+    load_scalar,
+    load_tokenizer,
+    new_scalar,
+    precision,
+    refuse_foreign_tokenizer,
+    same_tokens,
+    save_model,
+)
+from training.rlhf.optimizer import learning_rate_at, make_optimizer
+from training.rlhf.ppo import Actors, Experience, UpdateStats, appraise, reference_policy, seeded, update
+from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
+from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
+from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
+
+
+def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
+    """Run the whole loop and return the summary; raises Stopped when `stop` asks for it."""
+    # 1. The prompts, as tokens.
+    lines = read_prompts(run.prompts)
+    tokenizer = load_tokenizer(config.model, config.revision)
+    encoder = Encoder(
+        tokenizer, max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_response_tokens
+    )
+    prompts = [(line, encoder.prompt(line.messages)) for line in of_split(lines, "train")]
+    held_out = [line for line in lines if line.split == "validation"] or [line for line, _ in prompts]
+    fixed = [(line, encoder.prompt(line.messages)) for line in held_out[: config.num_sample_prompts]]
+
+    # 2. The models.
+    actors, scorer = load_actors(config, tokenizer)
+
+    # 3. Where an earlier process of this run stopped.
+    control = KLController(
+        coef=config.kl_coef,
+        target=config.kl_target,
+        horizon=config.kl_horizon,
+        is_adaptive=config.kl_controller == "adaptive",
+    )
+    state = LoopState(
+        modules={"policy": actors.policy, "value": actors.value},
+        optimizers={"policy": actors.policy_optimizer, "value": actors.value_optimizer},
+        progress={"kl_coef": control.coef, "optimizer_steps": 0},
+    )
+    question = asked(config, run.prompts)
+    checkpoints = Checkpoints(run, events, state, question=question, every=config.checkpoint_every)
+    if checkpoints.resume():
+        control.coef = float(state.progress["kl_coef"])
+    else:
+        for sentence in [*encoder.warnings(), *scorer.warnings()]:
+            events.warning(sentence)
+        events.sample(step=0, items=answer_fixed_prompts(actors, scorer, fixed, config, tokenizer))
+
+    # 4. The steps.
+    total_steps = config.total_steps()
+    started, first_step = time.monotonic(), state.step
+    while state.step < total_steps:
+        checkpoints.stop_if_asked(stop)
+        clock = [time.perf_counter()]
+
+        # 4a. Sample one response to each prompt of the batch.
+        batch = [prompts[row] for row in prompts_of_step(len(prompts), step=state.step, config=config)]
+        responses = sample_responses(actors, batch, config, tokenizer, seeded(config, "rollout", state.step))
+        clock.append(time.perf_counter())
+
+        # 4b. Score them; log-probabilities, values, KL, advantages.
+        messages = [line.messages for line, _ in batch]
+        raw_scores = scorer(messages, responses)
+        if state.step == 0:
+            for sentence in refuse_unfit_scores(scorer, messages, responses, raw_scores, config):
+                events.warning(sentence)
+        experience = appraise(actors, responses, raw_scores, config, kl_coef=control.coef, step=state.step)
+        clock.append(time.perf_counter())
+
+        # 4c. Update policy and value model, then the KL coefficient.
+        rate = learning_rate_at(config, step=state.step, total_steps=total_steps)
+        stats = update(actors, experience, config, learning_rate=rate, step=state.step)
+        clock.append(time.perf_counter())
+        values = measurements(experience, stats, config, kl_coef=control.coef, learning_rate=rate)
+        control.update(values["kl/sequence"], num_responses=config.rollout_batch_size)
+        state.step += 1
+        state.progress["kl_coef"] = control.coef
+        state.progress["optimizer_steps"] += stats.num_optimizer_steps
+        state.progress.setdefault("first", {name: values[name] for name in SUMMARISED})
+        state.progress["last"] = {name: values[name] for name in SUMMARISED}
+
+        # 4d. Say and keep what happened.
+        events.metrics(step=state.step, values=values | speed(clock, responses))
+        if state.step % config.sample_every == 0 or state.step == total_steps:
+            events.sample(step=state.step, items=answer_fixed_prompts(actors, scorer, fixed, config, tokenizer))
+        seconds_a_step = (time.monotonic() - started) / (state.step - first_step)
+        events.progress(
+            step=state.step, total_steps=total_steps, seconds_left=round(seconds_a_step * (total_steps - state.step), 1)
+        )
+        checkpoints.save_if_due(total_steps=total_steps)
+
+    # 5. The artifact.
+    summary = {
+        "steps": state.step,
+        "optimizer_steps": state.progress["optimizer_steps"],
+        **{f"{name}/first": value for name, value in state.progress["first"].items()},
+        **state.progress["last"],
+    }
+    about = {
+        "parent": config.model,
+        "run_kind": "policy",
+        "data_hash": data_hash(run.prompts),
+        "reward_model": config.reward_model,
+    }
+    with new_folder(run.artifact) as folder:
+        save_model(folder, actors.policy, tokenizer, about=about)
+    events.artifact(path=run.artifact.name, model_kind="policy", metrics=summary)
+    return summary
+
+
+SUMMARISED = ("reward/mean", "reward/with_kl", "kl/sequence", "response/length", "response/ended")
+
+
+def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tuple[Actors, Scorer]:
+    """Every model of the run on its device; ValueError with a sentence where they do not belong together."""
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    policy = load_policy(config.model, config.revision, device=device)
+    refuse_foreign_tokenizer(policy, tokenizer)
+    reference = None if config.lora_rank else load_policy(config.model, config.revision, device=device)
+    if reference is not None:
+        reference.requires_grad_(False)
+    reward = load_scalar(config.reward_model, device=device)
+    reward.requires_grad_(False)
+    scorer = Scorer(reward, load_tokenizer(config.reward_model), tokenizer, config, batch_size=config.micro_batch_size)
+    value = starting_value(config, tokenizer, device)
+    model: nn.Module = policy
+    if config.lora_rank:
+        model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
+        add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
+    actors = Actors(
+        policy=model,
+        reference=reference,
+        value=value,
+        policy_optimizer=make_optimizer([model], config),
+        value_optimizer=make_optimizer([value], config),
+    )
+    return actors, scorer
+
+
+def starting_value(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> ScalarModel:
+    """The value model: `value_model` if named, else the reward model if it fits, else the policy with a zero head."""
+    folder = config.value_model or (config.reward_model if config.value_init != "policy" else "")
+    if folder:
+        fits = same_tokens(load_tokenizer(folder), tokenizer)
+        if fits:
+            return load_scalar(folder, device=device)
+        if config.value_model or config.value_init == "reward":
+            raise ValueError(
+                f"the value model cannot start from {folder}: it does not read the policy's tokens. "
+                "Set value_init to policy, or name a value_model with the policy's tokenizer."
+            )
+    return new_scalar(config.model, config.revision, device=device, head="zero")
+
+
+def prompts_of_step(num_prompts: int, *, step: int, config: PolicyConfig) -> list[int]:
+    """Which prompts step `step` (from 0) answers: endless shuffled passes over all of them, cut into batches."""
+    chosen: list[int] = []
+    order: list[int] = []
+    for position in range(step * config.rollout_batch_size, (step + 1) * config.rollout_batch_size):
+        epoch, place = divmod(position, num_prompts)
+        if not order or place == 0:
+            order = list(range(num_prompts))
+            random.Random(f"{config.seed}/prompts/{epoch}").shuffle(order)
+        chosen.append(order[place])
+    return chosen
+
+
+def sample_responses(
+    actors: Actors,
+    batch: Sequence[tuple[Prompt, list[int]]],
+    config: PolicyConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    generator: torch.Generator,
+) -> Responses:
+    """One response to each prompt of the batch, from the distribution that the update will see."""
+    with precision(next(actors.policy.parameters()).device, config.dtype):
+        return sample(
+            actors.policy,
+            [tokens for _, tokens in batch],
+            stop_ids=[tokenizer.eos_token_id],
+            pad_id=tokenizer.eos_token_id,
+            max_tokens=config.max_response_tokens,
+            temperature=config.temperature,
+            generator=generator,
+        )
+
+
+@torch.no_grad()
+def answer_fixed_prompts(
+    actors: Actors,
+    scorer: Scorer,
+    fixed: Sequence[tuple[Prompt, list[int]]],
+    config: PolicyConfig,
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[dict[str, Any]]:
+    """The same prompts with the same random numbers every time, so that only the policy differs between two steps."""
+    responses = sample_responses(actors, fixed, config, tokenizer, seeded(config, "fixed prompts", 0))
+    scores = scorer([line.messages for line, _ in fixed], responses)
+    with precision(scores.device, config.dtype):
+        logprobs = response_logprobs(actors.policy, responses, temperature=config.temperature)
+        with reference_policy(actors) as reference:
+            ref_logprobs = response_logprobs(reference, responses, temperature=config.temperature)
+    kl = as_grid(kl_estimate(logprobs, ref_logprobs), responses.mask).sum(1)
+    texts = response_texts(tokenizer, responses)
+    return [
+        {
+            "prompt_id": line.id,
+            "prompt": line.messages,
+            "text": texts[row],
+            "reward": float(scores[row]),
+            "kl": float(kl[row]),
+            "num_tokens": int(responses.mask[row].sum()),
+            "ended": bool(responses.ended[row]),
+        }
+        for row, (line, _) in enumerate(fixed)
+    ]
+
+
+def measurements(
+    experience: Experience, stats: UpdateStats, config: PolicyConfig, *, kl_coef: float, learning_rate: float
+) -> dict[str, float]:
+    """Everything about a step that does not depend on the clock. KL in nats a response, entropy in nats a token."""
+    responses, mask = experience.responses, experience.responses.mask
+    k1 = kl_estimate(experience.logprobs, experience.ref_logprobs).sum(1)
+    k3 = kl_estimate(experience.logprobs, experience.ref_logprobs, "k3").sum(1)
+    raw = experience.raw_scores.double()
+    low, middle, high = torch.quantile(raw, torch.tensor([0.1, 0.5, 0.9], dtype=raw.dtype, device=raw.device)).tolist()
+    lengths = mask.sum(1).double()
+    gap = (experience.logprobs - responses.logprobs).abs()
+    return {
+        "reward/mean": float(raw.mean()),
+        "reward/std": float(raw.std(correction=0)),
+        "reward/p10": low,
+        "reward/p50": middle,
+        "reward/p90": high,
+        "reward/paid": float(experience.scores.mean()),
+        "reward/with_kl": float((experience.scores - kl_coef * k1).mean()),
+        "kl/sequence": float(k1.mean()),
+        "kl/k3": float(k3.mean()),
+        "kl/coef": kl_coef,
+        "policy/entropy": float(masked_mean(experience.entropy, mask)),
+        "loss/policy": stats.policy_loss,
+        "loss/value": stats.value_loss,
+        "value/explained_variance": explained_variance(experience.values, experience.returns, experience.value_mask),
+        "policy/clip_fraction": stats.clip_fraction,
+        "policy/approx_kl": stats.approx_kl,
+        "policy/ratio_mean": stats.ratio_mean,
+        "policy/ratio_max": stats.ratio_max,
+        "policy/first_ratio_error": stats.first_ratio_error,
+        "policy/sampler_gap": float(masked_mean(gap, mask)),
+        "response/length": float(lengths.mean()),
+        "response/ended": float(responses.ended.double().mean()),
+        "optim/grad_norm": stats.grad_norm,
+        "optim/value_grad_norm": stats.value_grad_norm,
+        "optim/learning_rate": learning_rate,
+        "optim/steps": float(stats.num_optimizer_steps),
+    }
+
+
+def speed(clock: Sequence[float], responses: Responses) -> dict[str, float]:
+    """What depends on the machine: seconds of each part, rollouts and response tokens a second, peak memory."""
+    sampled, scored, updated = (later - earlier for earlier, later in itertools.pairwise(clock))
+    seconds = clock[-1] - clock[0]
+    if responses.tokens.is_cuda:
+        peak_mb = torch.cuda.max_memory_allocated() / 2**20
+    else:
+        # the kernel counts in KiB, macOS in bytes
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return {
+        "time/sample": sampled,
+        "time/score": scored,
+        "time/update": updated,
+        "speed/rollouts_per_second": len(responses.ended) / seconds,
+        "speed/tokens_per_second": int(responses.mask.sum()) / seconds,
+        "memory/peak_mb": peak_mb,
+    }
