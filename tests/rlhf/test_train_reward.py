@@ -133,7 +133,8 @@ def test_a_resume_with_other_settings_or_data_is_refused(tmp_path, nano_policy):
     config = json.loads(run.config.read_text())
     run.config.write_text(json.dumps({**config, "learning_rate": 0.25}))
     assert "made with learning_rate 0.005, but config.json now says 0.25" in refusal_of(run)
-    run.config.write_text(json.dumps(config))
+    run.config.write_text(json.dumps(config | {"micro_batch_size": 1}))
+    summary_of(run)  # less memory is no other question
     write_jsonl(run.preferences, preference_lines(40))
     assert "preferences.jsonl has changed since step_000001" in refusal_of(run)
 

@@ -21,6 +21,8 @@ from training.rlhf.data import data_hash
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, new_folder, write_text
 
 NUM_KEPT = 2
+CHANGEABLE = {"checkpoint_every", "micro_batch_size"}
+"""Settings that a resumed run may change, for want of memory, say: what is learned does not depend on them."""
 
 
 @dataclass(kw_only=True)
@@ -177,7 +179,7 @@ def _fill_random_states(state: LoopState, saved: dict[str, Tensor]) -> None:
 def _refuse_another_question(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, value in now["config"].items():
         was = before["config"].get(name)
-        if was != value:
+        if was != value and name not in CHANGEABLE:
             raise ValueError(
                 f"{path.name} was made with {name} {was!r}, but config.json now says {value!r}: "
                 "put it back to resume, or start a new run folder."

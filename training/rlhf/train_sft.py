@@ -138,10 +138,11 @@ def response_loss_sum(model: nn.Module, rows: Sequence[Encoded]) -> Tensor:
     """Negative log-likelihood summed over all response tokens of the rows, in nats; scalar."""
     device = next(model.parameters()).device
     tokens, mask = pad_rows([row.prompt + row.response for row in rows], side="right").to(device)
-    logprobs = next_token_logprobs(model, tokens, mask, keep=tokens.shape[1] - 1).logprobs
-    first = torch.tensor([len(row.prompt) for row in rows], device=device)
-    columns = torch.arange(1, tokens.shape[1], device=device)
-    is_response = mask[:, 1:] & (columns >= first[:, None])
+    first = min(len(row.prompt) for row in rows)  # no row has a response token before this column
+    logprobs = next_token_logprobs(model, tokens, mask, keep=tokens.shape[1] - first).logprobs
+    prompt_lengths = torch.tensor([len(row.prompt) for row in rows], device=device)
+    columns = torch.arange(first, tokens.shape[1], device=device)
+    is_response = mask[:, first:] & (columns >= prompt_lengths[:, None])
     return -torch.where(is_response, logprobs, 0.0).sum()
 
 
