@@ -16,7 +16,7 @@ from django.core.validators import validate_slug
 from django.db import transaction
 from django.utils import timezone
 
-from annotation import intake
+from annotation.intake import content
 from annotation.models import Project, Prompt, Response, User
 from training import artifacts
 from training.models import Generation, ModelVersion, Run, Snapshot, StageChange
@@ -25,6 +25,7 @@ from training.rlhf.rundir import RunDir
 
 logger = logging.getLogger(__name__)
 
+PUBLISHED_AT_ONCE = 1000
 POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
 
 
@@ -226,32 +227,36 @@ def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: s
     return StageChange.objects.create(version=version, stage=stage, by=by, reason=reason)
 
 
-@transaction.atomic
 def publish_responses(run: Run) -> list[Response]:
     """A generate run's answers become responses whose source is the version's name; a second call adds nothing.
 
     Answers to prompts that are gone by now are left out. An empty answer is no answer, and left out too.
     """
     assert run.model, "a generate run has a model"
-    answers: dict[int, list[dict[str, Any]]] = {}
-    with RunDir(run.folder).responses.open(encoding="utf-8") as lines:
-        for line in map(json.loads, lines):
-            answers.setdefault(int(line["prompt_id"]), []).append(line)
+    with RunDir(run.folder).responses.open(encoding="utf-8") as file:
+        lines = [line for line in map(json.loads, file) if line["text"].strip()]
+    prompts = Prompt.objects.filter(project=run.project).in_bulk({int(line["prompt_id"]) for line in lines})
+    written = [(prompts[pk], line) for line in lines if (pk := int(line["prompt_id"])) in prompts]
     responses: list[Response] = []
-    for prompt in Prompt.objects.filter(project=run.project, pk__in=answers).select_related("project").order_by("id"):
-        written = [line for line in answers[prompt.pk] if line["text"].strip()]
-        new = [intake.NewResponse(text=line["text"], source=run.model.name) for line in written]
-        rows = intake.add_responses(prompt, new)
-        by_response = {row.pk: _generation(run, run.model, row, line) for row, line in zip(rows, written, strict=True)}
-        # The same words from an earlier run: the newest run, with its reward model's score, is the one that counts.
-        Generation.objects.bulk_create(
-            by_response.values(),
-            update_conflicts=True,
-            unique_fields=["response"],
-            update_fields=["run", "settings", "reward", "logprob", "num_tokens", "has_ended"],
-        )
-        responses += rows
+    for start in range(0, len(written), PUBLISHED_AT_ONCE):
+        responses += _publish(run, run.model, written[start : start + PUBLISHED_AT_ONCE])
     return responses
+
+
+@transaction.atomic
+def _publish(run: Run, version: ModelVersion, written: list[tuple[Prompt, dict[str, Any]]]) -> list[Response]:
+    content.lock(run.project)
+    new = [(prompt, content.NewResponse(text=line["text"], source=version.name)) for prompt, line in written]
+    rows = content.add_answers(new).rows
+    by_response = {row.pk: _generation(run, version, row, line) for row, (_, line) in zip(rows, written, strict=True)}
+    # The same words from an earlier run: the newest run, with its reward model's score, is the one that counts.
+    Generation.objects.bulk_create(
+        by_response.values(),
+        update_conflicts=True,
+        unique_fields=["response"],
+        update_fields=["run", "settings", "reward", "logprob", "num_tokens", "has_ended"],
+    )
+    return rows
 
 
 def _generation(run: Run, version: ModelVersion, response: Response, line: Mapping[str, Any]) -> Generation:
@@ -277,4 +282,4 @@ def send_to_annotators(
     if missing := ids - set(rows):
         raise ValueError(f"{project} has no response {min(missing)}: reload the page and choose again.")
     chosen = [(rows[a], rows[b]) for a, b in pairs]
-    return len(intake.add_comparisons(project, chosen, overlap=overlap, priority=priority))
+    return len(content.add_comparisons(project, chosen, overlap=overlap, priority=priority))

@@ -20,6 +20,8 @@ from training.rlhf.rundir import RunDir, read_events
 
 Event = dict[str, Any]
 
+PACE_STEPS = 20
+
 
 def follow(run: Run) -> list[Event]:
     """Apply the events after run.events_offset; returns them. To fill everything again, set the offset to 0 before."""
@@ -35,6 +37,8 @@ def follow(run: Run) -> list[Event]:
         _keep_metrics(run, [event for event in events if event["type"] == "metrics"])
         _keep_samples(run, [event for event in events if event["type"] == "sample"])
         _keep_state(run, events)
+        if run.seconds_left is None and run.step < run.total_steps:
+            run.seconds_left = estimate_seconds_left(run)
         run.events_offset = offset
         run.save(update_fields=["step", "total_steps", "seconds_left", "warnings", "summary", "error", "events_offset"])
     return events
@@ -92,6 +96,16 @@ def _keep_state(run: Run, events: Sequence[Event]) -> None:
                 run.error = sentence(event)
         if event["type"] in ("progress", "resumed", "done"):
             run.error = ""  # of an earlier attempt, and overcome
+
+
+def estimate_seconds_left(run: Run) -> float | None:
+    """From the pace of the last steps, for a trainer that does not say it; None before there are two steps."""
+    recent = list(run.metrics.order_by("-step").values_list("step", "time")[:PACE_STEPS])
+    if len(recent) < 2:
+        return None
+    (last_step, last_time), (first_step, first_time) = recent[0], recent[-1]
+    pace = max(last_time - first_time, 0) / (last_step - first_step)
+    return pace * (run.total_steps - run.step)
 
 
 def sentence(event: Event) -> str:

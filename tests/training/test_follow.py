@@ -115,6 +115,19 @@ def test_from_any_offset_and_in_any_portions_the_rows_are_the_same(
     assert picture(run) == expected
 
 
+def test_time_left_is_told_from_the_pace_where_the_trainer_does_not(run: Run, folder: RunDir) -> None:
+    lines = [
+        {"seq": 2 * step + part, "time": 1000.0 + 3 * step, "type": kind, "step": step, **rest}
+        for step in (1, 2, 3)
+        for part, (kind, rest) in enumerate(
+            [("metrics", {"values": {"loss/train": 1.0}}), ("progress", {"total_steps": 9})]
+        )
+    ]
+    folder.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    follow(run)
+    assert run.seconds_left == pytest.approx(3.0 * 6)  # six steps are left at three seconds each
+
+
 def test_an_error_of_ours_says_where_to_look(run: Run, folder: RunDir) -> None:
     with folder.open_events() as events:
         events.error("The trainer met an error of its own (KeyError).", owner="plumbline")
