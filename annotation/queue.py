@@ -88,11 +88,11 @@ def claim(user: User, *, project: Project) -> Assignment | None:
     membership = Membership.objects.select_for_update(no_key=True).filter(user=user, project=project).first()
     if membership is None or membership.is_paused:
         raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
-    own = Assignment.objects.live().of(user).in_project(project).with_content().order_by("-leased_at").first()
-    if own is not None:
-        return own
-    expire_overdue(project)
-    pk = _lend(membership, lease=_lease(project))
+    own = Assignment.objects.live().of(user).in_project(project).order_by("-leased_at")
+    pk = own.values_list("pk", flat=True).first()
+    if pk is None:
+        expire_overdue(project)
+        pk = _lend(membership, lease=_lease(project))
     return Assignment.objects.with_content().get(pk=pk) if pk else None
 
 

@@ -83,6 +83,8 @@ def _rating(task: Task, answer: Answer) -> Answer:
 
 def _corrections(task: Task, answer: Answer) -> dict[int, str]:
     """Those that change something; an edit field left as it was is no correction."""
+    if not answer.corrections:
+        return {}
     originals = {task.response_a_id: task.response_a.text}
     if task.response_b is not None:
         originals[task.response_b.pk] = task.response_b.text

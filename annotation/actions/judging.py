@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -59,7 +59,8 @@ def judge(
     Raises PermissionDenied when the assignment is another's, ValueError with a sentence when the answer will not do.
     A lease that ran out is taken again while there is a place; else the judgment is kept with is_current False.
     """
-    task = _lock(assignment, by=by)
+    _lock(assignment, by=by)
+    task = assignment.task
     if earlier := _earlier(assignment, submission_key):
         return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
     answer = checked(
@@ -84,13 +85,13 @@ def judge(
 @transaction.atomic
 def skip(assignment: Assignment, *, by: User, reason: str, note: str = "") -> Assignment:
     """Give the task to others for good, with the reason. Skipping twice is skipping once."""
-    task = _lock(assignment, by=by)
+    _lock(assignment, by=by)
     if reason not in Assignment.SkipReason.values:
         raise ValueError(_("Choose why you skip this task."))
     if assignment.status == Assignment.Status.JUDGED:
         raise ValueError(_("You have judged this task already: undo that first."))
     if assignment.status == Assignment.Status.LEASED:
-        Task.objects.filter(pk=task.pk).update(num_leased=F("num_leased") - 1)
+        Task.objects.filter(pk=assignment.task_id).update(num_leased=F("num_leased") - 1)
     assignment.skip_reason, assignment.skip_note = reason, note.strip()
     _move(assignment, Assignment.Status.SKIPPED, "skip_reason", "skip_note")
     return assignment
@@ -119,25 +120,26 @@ def undo(user: User, *, project: Project) -> Undone | None:
     return Undone(assignment, last)
 
 
-def _lock(assignment: Assignment, *, by: User) -> Task:
-    """Lock the task and read the assignment anew under the lock. The lock is the first query: nothing read is stale."""
+def _lock(assignment: Assignment, *, by: User) -> None:
+    """Lock the task and read the assignment anew under the lock.
+
+    Of `assignment.task` only what never changes may be used after this; its counters move by F().
+    """
     if assignment.annotator_id != by.pk:
         raise PermissionDenied(_("This task was given to somebody else."))
-    task = Task.objects.select_for_update(no_key=True).get(pk=assignment.task_id)
-    assignment.refresh_from_db(fields=["status", "is_swapped", "leased_at", "expires_at"])
-    return task
+    Task.objects.select_for_update(no_key=True).values_list("pk").get(pk=assignment.task_id)
+    assignment.status = Assignment.objects.values_list("status", flat=True).get(pk=assignment.pk)
 
 
 def _earlier(assignment: Assignment, submission_key: uuid.UUID) -> Judgment | None:
     """The judgment this submit repeats: the one of its key, or the one the assignment already has."""
-    by_key = Judgment.objects.filter(submission_key=submission_key).first()
-    if by_key is not None:
-        if by_key.assignment_id != assignment.pk:
+    found = Judgment.objects.filter(Q(submission_key=submission_key) | Q(assignment=assignment))
+    for judgment in sorted(found, key=lambda judgment: (judgment.is_current, judgment.pk), reverse=True):
+        if judgment.assignment_id != assignment.pk:
             raise ValueError(_("This form was already sent for another task: load the page again."))
-        return by_key
-    if assignment.status != Assignment.Status.JUDGED:
-        return None
-    return assignment.judgments.order_by("-is_current", "-id").first()
+        if judgment.submission_key == submission_key or assignment.status == Assignment.Status.JUDGED:
+            return judgment
+    return None
 
 
 def _take_place(task: Task, assignment: Assignment) -> bool:
@@ -162,27 +164,30 @@ def _keep(
         both_bad=answer.both_bad,
         flags=answer.flags,
         rationale=answer.rationale,
-        guidelines=task.project.current_guidelines,
+        guidelines_id=task.project.guidelines.order_by("-version").values_list("pk", flat=True).first(),
         active_seconds=answer.active_seconds,
     )
     Rating.objects.bulk_create(
         Rating(judgment=judgment, criterion_id=criterion, response_id=task.response_a_id, value=value)
         for criterion, value in answer.ratings.items()
     )
-    judgment.corrections.add(
-        *Response.objects.bulk_create(
-            Response(
-                prompt_id=task.prompt_id,
-                text=text,
-                source=Response.CORRECTION,
-                content_hash=Response.hash_of(text),
-                parent_id=original,
-                author_id=assignment.annotator_id,
-            )
-            for original, text in answer.corrections.items()
-        )
-    )
+    if answer.corrections:
+        judgment.corrections.add(*_corrections(task, answer, author_id=assignment.annotator_id))
     return judgment
+
+
+def _corrections(task: Task, answer: Answer, *, author_id: int) -> list[Response]:
+    return Response.objects.bulk_create(
+        Response(
+            prompt_id=task.prompt_id,
+            text=text,
+            source=Response.CORRECTION,
+            content_hash=Response.hash_of(text),
+            parent_id=original,
+            author_id=author_id,
+        )
+        for original, text in answer.corrections.items()
+    )
 
 
 def _move(assignment: Assignment, status: Assignment.Status, *also: str) -> None:

@@ -1,0 +1,163 @@
+"""Many people at once, each a real thread with its own connection to PostgreSQL.
+
+50 annotators, 2,000 tasks, overlap 3: exactly 3 judgments each, none twice by one person, no deadlock; although some
+skip, some submit twice, some undo, and some walk away, lose the task to others and submit too late.
+"""
+
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from annotation import actions, intake, queue
+from annotation.models import Assignment, Judgment, Project, Response, Task, User
+from tests.annotation.conftest import make_tasks, member
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE = 240
+"""Seconds after which a thread gives up: a hang fails the test, it does not stop the suite."""
+
+
+def at_once(num: int, work: Callable[[int], object]) -> list[object]:
+    """Run work(0) … work(num − 1) in threads that start together; the first error of any of them is raised."""
+    barrier = threading.Barrier(num)
+
+    def one(number: int) -> object:
+        try:
+            connection.ensure_connection()
+            barrier.wait(timeout=PATIENCE)
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(num) as pool:
+        return [future.result() for future in [pool.submit(one, number) for number in range(num)]]
+
+
+class Annotator:
+    """One person at work until every task is done, with the habits that trouble a queue."""
+
+    def __init__(self, user: User, project: Project, *, seed: int) -> None:
+        self.user, self.project = user, project
+        self.random = random.Random(seed)
+        self.did: Counter[str] = Counter()
+        self.late: list[Assignment] = []
+
+    def work(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assignment = queue.claim(self.user, project=self.project)
+            if assignment is not None:
+                self.meet(assignment)
+            elif self.late:
+                self.submit(self.late.pop(), "late")
+            elif not Task.objects.filter(num_judged__lt=F("overlap")).exists():
+                return
+            else:
+                time.sleep(0.05)  # others hold the last ones
+        raise AssertionError(f"{self.user} was not done in {PATIENCE} s")
+
+    def meet(self, assignment: Assignment) -> None:
+        habit = self.random.random()
+        if habit < 0.02:
+            actions.skip(assignment, by=self.user, reason="other")
+            self.did["skipped"] += 1
+        elif habit < 0.04:
+            Assignment.objects.filter(pk=assignment.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+            self.late.append(assignment)
+            self.did["walked away"] += 1
+        else:
+            self.submit(assignment, "judged")
+            if habit < 0.06 and (undone := actions.undo(self.user, project=self.project)):
+                self.did["undone"] += 1
+                self.submit(undone.assignment, "judged again")
+
+    def submit(self, assignment: Assignment, what: str) -> None:
+        preferred, strength = assignment.as_shown(self.random.randint(-3, 3))
+        key = uuid.uuid4()
+        said = {"by": self.user, "preferred": preferred, "strength": strength}
+        judged = actions.judge(assignment, submission_key=key, **said)
+        self.did[what if judged.judgment.is_current or not judged.is_new else "too late"] += 1
+        if self.random.random() < 0.05:
+            again = actions.judge(assignment, submission_key=key, **said)
+            assert again == (judged.judgment, False, judged.notice)
+
+
+def test_50_annotators_2000_tasks_overlap_3(project: Project) -> None:
+    num_annotators, num_tasks, overlap = 50, 2000, 3
+    make_tasks(project, num_tasks, overlap=overlap)
+    people = [
+        Annotator(member(project, f"annotator {number}"), project, seed=number) for number in range(num_annotators)
+    ]
+    at_once(num_annotators, lambda number: people[number].work())
+
+    tasks = Task.objects.annotate(
+        counted=Count("judgments", filter=Q(judgments__is_current=True)),
+        annotators=Count("judgments__annotator", filter=Q(judgments__is_current=True), distinct=True),
+    )
+    assert tasks.filter(counted=overlap, annotators=overlap, num_judged=overlap, num_leased=0).count() == num_tasks
+    assert Judgment.objects.counted().count() == num_tasks * overlap
+    did = sum((person.did for person in people), Counter[str]())
+    assert all(did[what] > 0 for what in ("judged", "skipped", "walked away", "undone", "judged again", "late")), did
+    assert not Assignment.objects.filter(status=Assignment.Status.LEASED).exists()
+    lead = Assignment.objects.filter(is_swapped=True).count() / Assignment.objects.count()
+    assert 0.47 < lead < 0.53, "the order shown is balanced"
+
+
+def test_one_form_sent_ten_times_at_once_counts_once(project: Project, alice: User) -> None:
+    make_tasks(project, 1)
+    assignment = queue.claim(alice, project=project)
+    key = uuid.uuid4()
+
+    def submit(number: int) -> actions.Judged:
+        held = Assignment.objects.with_content().get(pk=assignment.pk)
+        # Half of them come from a second tab, with a key of its own.
+        return actions.judge(held, by=alice, submission_key=key if number % 2 else uuid.uuid4(), strength=0)
+
+    results = at_once(10, submit)
+    assert sum(result.is_new for result in results) == 1
+    assert {result.judgment.pk for result in results} == {Judgment.objects.get().pk}
+    assert project.tasks.get().num_judged == 1
+
+
+def test_one_person_asking_ten_times_at_once_gets_one_task(project: Project, alice: User) -> None:
+    make_tasks(project, 20)
+    claimed = at_once(10, lambda number: queue.claim(alice, project=project))
+    assert len(set(claimed)) == 1
+    assert Assignment.objects.count() == 1
+
+
+def test_ten_people_and_one_place(project: Project) -> None:
+    """Nobody waits for the one who was faster: nine are told at once that there is nothing."""
+    make_tasks(project, 1)
+    people = [member(project, f"annotator {number}") for number in range(10)]
+    claimed = at_once(10, lambda number: queue.claim(people[number], project=project))
+    assert sum(assignment is not None for assignment in claimed) == 1
+    task = project.tasks.get()
+    assert (task.num_leased, task.num_judged) == (1, 0)
+
+
+def test_undone_ten_times_at_once_frees_one_place(project: Project, alice: User) -> None:
+    make_tasks(project, 1, overlap=2)
+    assignment = queue.claim(alice, project=project)
+    actions.judge(assignment, by=alice, submission_key=uuid.uuid4(), strength=0)
+    at_once(10, lambda number: actions.undo(alice, project=project))
+    task = project.tasks.get()
+    assert (task.num_judged, task.num_leased) == (0, 1)
+
+
+def test_one_file_imported_by_several_at_once_comes_in_once(project: Project) -> None:
+    lines = [f'{{"prompt": "Question {number}?", "chosen": "Yes {number}", "rejected": "No"}}' for number in range(40)]
+    reports = at_once(4, lambda number: intake.import_lines(project, lines, source="pairs"))
+    assert [report.errors for report in reports] == [[], [], [], []]
+    assert sum(report.num_judgments for report in reports) == 40
+    assert (project.prompts.count(), Response.objects.count(), project.tasks.count()) == (40, 80, 40)
