@@ -82,6 +82,10 @@ class Membership(models.Model):
     swap_lead = models.IntegerField(
         default=0, help_text="How many more pairs this person saw swapped than not; the queue keeps it near zero."
     )
+    last_task = models.ForeignKey(
+        "annotation.Task", null=True, on_delete=models.SET_NULL, related_name="+", editable=False,
+        help_text="What the queue lent this person last: it looks on from there.",
+    )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
