@@ -25,7 +25,7 @@ LOOKS = (
         SELECT first.id FROM annotation_task first
         WHERE first.project_id = %(project)s
           AND NOT first.is_withdrawn AND first.overlap > (first.num_judged + first.num_leased)
-        ORDER BY first.priority DESC, first.id LIMIT 100
+        ORDER BY first.priority DESC, first.id LIMIT 25
     )""",
     # Behind the task the person had last.
     """AND task.id > %(last_task)s
@@ -104,7 +104,7 @@ WHERE task.id = ended.task_id
 def claim(user: User, *, project: Project) -> Assignment | None:
     """The user's own live lease (the newest), else the first open task they have not judged or skipped; None: no task.
 
-    Highest priority first, then the oldest; a place that was freed behind the first 100 open tasks and before the
+    Highest priority first, then the oldest; a place that was freed behind the first 25 open tasks and before the
     person's last one waits until they have come to the end, or somebody else takes it.
     Raises PermissionDenied for who is not in the project, or paused there.
     """

@@ -171,7 +171,7 @@ class TestFarAhead:
     """One who has had the whole head of the queue is served from behind their last task, and misses nothing."""
 
     NUM = 130
-    """More than the first look goes through."""
+    """Many more than the first look goes through."""
 
     @pytest.fixture
     def tasks(self, project: Project, alice: User) -> list[Task]:
