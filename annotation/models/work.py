@@ -227,13 +227,16 @@ class Judgment(models.Model):
             models.UniqueConstraint(
                 fields=["task", "annotator"], condition=Q(is_current=True), name="one_judgment_per_person_and_task"
             ),
+            # Each branch says whether strength is there: a check that comes to NULL passes.
             models.CheckConstraint(
                 condition=Q(strength__isnull=True, preferred__isnull=True)
-                | Q(strength=0, preferred__isnull=True)
-                | Q(strength__gte=1, strength__lte=3, preferred__isnull=False),
+                | Q(strength__isnull=False, strength=0, preferred__isnull=True)
+                | Q(strength__isnull=False, strength__gte=1, strength__lte=3, preferred__isnull=False),
                 name="a_tie_prefers_none_and_a_choice_prefers_one",
             ),
-            models.CheckConstraint(condition=Q(both_bad=False) | Q(strength=0), name="both_bad_is_a_tie"),
+            models.CheckConstraint(
+                condition=Q(both_bad=False) | Q(strength__isnull=False, strength=0), name="both_bad_is_a_tie"
+            ),
         ]
         indexes = [models.Index(fields=["annotator", "created_at"], name="judgments_of_a_person")]
 
