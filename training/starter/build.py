@@ -141,6 +141,9 @@ def publish(artifact: Path, *, model: Path) -> None:
     """Put the finished model where the demo finds it, with a card that says how it came to be."""
     shutil.rmtree(model, ignore_errors=True)
     shutil.copytree(artifact, model)
+    about = json.loads((model / "plumbline.json").read_text(encoding="utf-8"))
+    about["parent"] = ""  # the folder of the lesson before, which nobody else has
+    (model / "plumbline.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     (model / "MODEL_CARD.md").write_text(card(artifact.parent), encoding="utf-8")
 
 
