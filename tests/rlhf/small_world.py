@@ -122,21 +122,23 @@ def tiny_actors(vocabulary: int, config: PolicyConfig, *, dtype: torch.dtype = t
 
 
 @torch.no_grad()
-def sequence_logprobs(model: nn.Module, world: World) -> Tensor:
+def sequence_logprobs(model: nn.Module, world: World, temperature: float = 1.0) -> Tensor:
     """(B,) float64: log π(y) of every response there is."""
-    logprobs = response_logprobs(model, world.responses, temperature=1.0)
+    logprobs = response_logprobs(model, world.responses, temperature=temperature)
     return as_grid(logprobs, world.responses.mask).double().sum(1)
 
 
-def objective(policy: nn.Module, reference: nn.Module, world: World, beta: float) -> float:
+def objective(actors: Actors, world: World, config: PolicyConfig) -> float:
     """J(π) = E_π[r] − β·KL(π‖π_ref), summed over every response."""
-    own, ref = sequence_logprobs(policy, world), sequence_logprobs(reference, world)
-    return float((own.exp() * (world.rewards - beta * (own - ref))).sum())
+    own = sequence_logprobs(actors.policy, world, config.temperature)
+    ref = sequence_logprobs(actors.reference, world, config.temperature)
+    return float((own.exp() * (world.rewards - config.kl_coef * (own - ref))).sum())
 
 
-def best_objective(reference: nn.Module, world: World, beta: float) -> float:
+def best_objective(actors: Actors, world: World, config: PolicyConfig) -> float:
     """J of the optimum, β·log Σ_y π_ref(y)·exp(r(y)/β)."""
-    return beta * float(torch.logsumexp(sequence_logprobs(reference, world) + world.rewards / beta, 0))
+    ref = sequence_logprobs(actors.reference, world, config.temperature)
+    return config.kl_coef * float(torch.logsumexp(ref + world.rewards / config.kl_coef, 0))
 
 
 def ppo_steps(actors: Actors, world: World, config: PolicyConfig, *, num_steps: int) -> list[UpdateStats]:

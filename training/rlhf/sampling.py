@@ -88,7 +88,9 @@ def sample(
     stops = torch.tensor(sorted(stop_ids), device=device)
     decoder = _Decoder(model, prompts, pad_id=pad_id)
     written = torch.full((len(prompts), max_tokens), pad_id, device=device)
-    logprobs = torch.zeros(len(prompts), max_tokens, device=device)
+    logprobs = torch.zeros(
+        len(prompts), max_tokens, dtype=torch.promote_types(decoder.dtype, torch.float32), device=device
+    )
     mask = torch.zeros(len(prompts), max_tokens, dtype=torch.bool, device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
 
@@ -133,6 +135,7 @@ class _Decoder:
         rows = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self._model = model
+        self.dtype = next(model.parameters()).dtype
         self._is_padded = int(lengths.min()) < width
         self._mask = (torch.arange(width, device=device) >= width - lengths.unsqueeze(1)).long()
         self._positions = (self._mask.cumsum(1) - 1).clamp(min=0)

@@ -1,0 +1,187 @@
+"""One PPO step: the exact optimum of an enumerable world, and a gradient that only the rollouts decide."""
+
+import pytest
+import torch
+
+from tests.rlhf.small_world import (
+    START,
+    STOP,
+    best_objective,
+    make_world,
+    objective,
+    ppo_steps,
+    table_actors,
+    tiny_actors,
+)
+from training.rlhf import ppo
+from training.rlhf.config import PolicyConfig, from_dict
+from training.rlhf.ppo import Actors, Experience, accumulate_gradient, appraise, plan_pass, seeded, update
+from training.rlhf.sampling import Responses, sample
+
+BETA = 0.3
+
+
+def world_config(seed: int = 0, **changes: object) -> PolicyConfig:
+    settings = {
+        "seed": seed,
+        "rollout_batch_size": 256,
+        "num_minibatches": 2,
+        "learning_rate": 0.05,
+        "kl_coef": BETA,
+        "replace_missing_eos": False,
+        "value_coef": 1.0,
+        "value_clip_range": 100.0,
+    } | changes
+    return PolicyConfig(**settings)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_ppo_reaches_the_enumerated_optimum(seed):
+    """85 responses, rewards of no simple form: J ≥ 0.99·J*, from a start that is far below."""
+    config, world = world_config(seed), make_world(5, 3, seed=seed)
+    actors = table_actors(5, 3, config)
+    best = best_objective(actors, world, config)
+    assert objective(actors, world, config) < 0.9 * best
+    steps = ppo_steps(actors, world, config, num_steps=40)
+    assert objective(actors, world, config) >= 0.99 * best
+    assert [step.num_optimizer_steps for step in steps] == [4 * 2] * 40
+    assert max(step.first_ratio_error for step in steps) == 0.0
+
+
+@pytest.mark.parametrize("estimator", ["k2", "k3"])
+def test_other_estimators_in_the_reward_miss_the_optimum_and_are_refused(estimator, monkeypatch):
+    with pytest.raises(ValueError, match=r"kl_in_reward_estimator must be k1.*another optimum"):
+        from_dict("policy", {"kl_in_reward_estimator": estimator})
+    config, world = world_config(1), make_world(5, 3, seed=1)
+    actors = table_actors(5, 3, config)
+    best = best_objective(actors, world, config)
+    right = ppo.kl_estimate
+    monkeypatch.setattr(ppo, "kl_estimate", lambda logprobs, ref, _: right(logprobs, ref, estimator))
+    ppo_steps(actors, world, config, num_steps=40)
+    assert objective(actors, world, config) < 0.98 * best
+
+
+@pytest.mark.parametrize("changes", [{"temperature": 0.8}, {"score_at": "first_pad"}, {"whiten_rewards": True}])
+def test_a_llama_learns_the_world_too(changes):
+    """The same step on a real network with its cache, under settings that change the arithmetic; ratios start at 1."""
+    config, world = world_config(2, learning_rate=5e-3, **changes), make_world(5, 3, seed=2)
+    actors = tiny_actors(5, config)
+    before = objective(actors, world, config)
+    steps = ppo_steps(actors, world, config, num_steps=12)
+    after = objective(actors, world, config)
+    assert after > before + 0.3 * (best_objective(actors, world, config) - before)
+    assert max(step.first_ratio_error for step in steps) == 0.0
+
+
+def ragged(actors: Actors, config: PolicyConfig, dtype: torch.dtype) -> tuple[Responses, Experience]:
+    """Rollouts from prompts of several lengths, with responses of several lengths."""
+    prompts = [[2, 3, 4, 2, 3], [4], [3, 3], [2, 4, 3]] * 4
+    responses = sample(
+        actors.policy,
+        prompts,
+        stop_ids=[STOP],
+        pad_id=START,
+        max_tokens=9,
+        temperature=config.temperature,
+        generator=seeded(config, "rollout", 0),
+    )
+    assert len(set(responses.mask.sum(1).tolist())) > 3
+    scores = torch.linspace(-1, 1, len(prompts), dtype=dtype)
+    return responses, appraise(actors, responses, scores, config, kl_coef=0.1, step=0)
+
+
+def gradient(actors: Actors, experience: Experience, minibatch: list[torch.Tensor], config: PolicyConfig):
+    for optimizer in (actors.policy_optimizer, actors.value_optimizer):
+        optimizer.zero_grad(set_to_none=True)
+    accumulate_gradient(actors, experience, minibatch, config)
+    weights = [*actors.policy.parameters(), *actors.value.parameters()]
+    return torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_gradient_is_independent_of_micro_batches_padding_and_order(dtype, tolerance):
+    config = world_config(entropy_coef=0.01, value_clip_range=0.2, rollout_batch_size=16)
+    actors = tiny_actors(5, config, dtype=dtype)
+    _, experience = ragged(actors, config, dtype)
+    with torch.no_grad():  # away from ρ = 1, so that some tokens are clipped
+        for weight in [*actors.policy.parameters(), *actors.value.parameters()]:
+            weight.add_(0.03 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
+    rows = torch.arange(16)
+    whole = gradient(actors, experience, [rows], config)
+    assert float(whole.norm()) > 0.01
+    for minibatch in (
+        list(rows.split(1)),  # no padding at all
+        list(rows.split(5)),  # micro-batches of unequal size
+        [rows.flip(0)],
+        [rows[::2], rows[1::2]],
+    ):
+        other = gradient(actors, experience, minibatch, config)
+        assert float((whole - other).abs().max()) <= tolerance * max(1.0, float(whole.abs().max()))
+
+
+def test_micro_batches_do_not_change_an_update():
+    """micro_batch_size is memory and speed: two whole updates end at the same weights, in the same number of steps."""
+    ends = []
+    for size in (0, 3):
+        config = world_config(rollout_batch_size=16, micro_batch_size=size, learning_rate=1e-3)
+        actors = tiny_actors(5, config, dtype=torch.float64)
+        _, experience = ragged(actors, config, torch.float64)
+        stats = update(actors, experience, config, learning_rate=1e-3, step=0)
+        assert stats.num_optimizer_steps == config.ppo_epochs * config.num_minibatches
+        ends.append(torch.cat([weight.detach().flatten() for weight in actors.policy.parameters()]))
+    assert float((ends[0] - ends[1]).abs().max()) < 1e-9  # Adam's square root widens the gradient's 1e-16
+
+
+def test_every_row_is_in_exactly_one_minibatch_of_a_pass():
+    config = world_config(rollout_batch_size=16, num_minibatches=4, micro_batch_size=3)
+    actors = tiny_actors(5, config)
+    responses, _ = ragged(actors, config, torch.float32)
+    plans = [plan_pass(responses, config, epoch=epoch, step=0) for epoch in (0, 1)]
+    for plan in plans:
+        assert [sum(len(rows) for rows in minibatch) for minibatch in plan] == [4] * 4
+        assert max(len(rows) for minibatch in plan for rows in minibatch) <= 3
+        assert sorted(int(row) for minibatch in plan for rows in minibatch for row in rows) == list(range(16))
+    assert [int(rows[0]) for minibatch in plans[0] for rows in minibatch] != [
+        int(rows[0]) for minibatch in plans[1] for rows in minibatch
+    ]
+
+
+def test_kl_stop_ends_the_epochs_before_the_step_that_went_too_far():
+    config = world_config(rollout_batch_size=16, learning_rate=0.02, kl_stop=1e-4)
+    actors = tiny_actors(5, config)
+    _, experience = ragged(actors, config, torch.float32)
+    stats = update(actors, experience, config, learning_rate=0.02, step=0)
+    assert stats.stopped_early and stats.num_optimizer_steps == 1
+    assert all(weight.grad is None for weight in actors.policy.parameters())
+
+
+def test_a_response_without_end_is_paid_the_missing_score_instead():
+    config = world_config(rollout_batch_size=16, replace_missing_eos=True, missing_eos_score=-3.0, reward_clip=0.5)
+    actors = tiny_actors(5, config)
+    responses, experience = ragged(actors, config, torch.float32)
+    cut = ~responses.ended
+    assert bool(cut.any()) and bool(responses.ended.any())
+    assert bool((experience.scores[cut] == -3.0).all())
+    assert torch.equal(experience.scores[~cut], experience.raw_scores[~cut].clamp(-0.5, 0.5))
+
+
+def test_a_value_model_far_off_does_not_shrink_the_policys_step():
+    """Each has its own gradient norm: with a value coefficient of a million the policy moves as before."""
+    ends = []
+    for value_coef in (0.1, 1e6):
+        config = world_config(rollout_batch_size=16, value_coef=value_coef, max_grad_norm=0.1, learning_rate=1e-3)
+        actors = tiny_actors(5, config)
+        _, experience = ragged(actors, config, torch.float32)
+        update(actors, experience, config, learning_rate=1e-3, step=0)
+        ends.append(torch.cat([weight.detach().flatten() for weight in actors.policy.parameters()]))
+    assert torch.equal(ends[0], ends[1])
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step():
+    config = world_config(rollout_batch_size=16)
+    actors = tiny_actors(5, config)
+    _, experience = ragged(actors, config, torch.float32)
+    with torch.no_grad():
+        next(actors.policy.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="at step 8"):
+        update(actors, experience, config, learning_rate=1e-3, step=7)
