@@ -230,11 +230,11 @@ def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: s
 def publish_responses(run: Run) -> list[Response]:
     """A generate run's answers become responses whose source is the version's name; a second call adds nothing.
 
-    Answers to prompts that are gone by now are left out. An empty answer is no answer, and left out too.
+    Answers to prompts that are gone by now are left out. An empty answer stays: a version that falls silent must show.
     """
     assert run.model, "a generate run has a model"
     with RunDir(run.folder).responses.open(encoding="utf-8") as file:
-        lines = [line for line in map(json.loads, file) if line["text"].strip()]
+        lines = [json.loads(line) for line in file]
     prompts = Prompt.objects.filter(project=run.project).in_bulk({int(line["prompt_id"]) for line in lines})
     written = [(prompts[pk], line) for line in lines if (pk := int(line["prompt_id"])) in prompts]
     responses: list[Response] = []
@@ -246,7 +246,7 @@ def publish_responses(run: Run) -> list[Response]:
 @transaction.atomic
 def _publish(run: Run, version: ModelVersion, written: list[tuple[Prompt, dict[str, Any]]]) -> list[Response]:
     content.lock(run.project)
-    new = [(prompt, content.NewResponse(text=line["text"], source=version.name)) for prompt, line in written]
+    new = [(prompt, content.NewResponse(storable(line["text"]), source=version.name)) for prompt, line in written]
     rows = content.add_answers(new).rows
     by_response = {row.pk: _generation(run, version, row, line) for row, (_, line) in zip(rows, written, strict=True)}
     # The same words from an earlier run: the newest run, with its reward model's score, is the one that counts.
@@ -257,6 +257,11 @@ def _publish(run: Run, version: ModelVersion, written: list[tuple[Prompt, dict[s
         update_fields=["run", "settings", "reward", "logprob", "num_tokens", "has_ended"],
     )
     return rows
+
+
+def storable(text: str) -> str:
+    """A model may write any byte, and PostgreSQL keeps all but one: NUL becomes the replacement character."""
+    return text.replace("\0", "\ufffd")
 
 
 def _generation(run: Run, version: ModelVersion, response: Response, line: Mapping[str, Any]) -> Generation:

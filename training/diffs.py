@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from annotation.models import Prompt
 from training.models import Generation, ModelVersion
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\u3000-\u303f\uff00-\uffef"
@@ -146,33 +147,28 @@ def diff_versions(a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int]
     """The newest answers of both versions to the prompts that both answered (or to these prompts only)."""
     answers_a, answers_b = (newest_answers(version, prompt_ids=prompt_ids) for version in (a, b))
     both = [prompt for prompt in answers_a if prompt in answers_b]
+    messages = dict(Prompt.objects.filter(pk__in=both).values_list("pk", "messages"))
     return Diff(
-        pairs=[_pair(answers_a[prompt], answers_b[prompt]) for prompt in both],
+        pairs=[PairDiff(prompt, messages[prompt], answers_a[prompt], answers_b[prompt]) for prompt in both],
         num_only_a=len(answers_a) - len(both),
         num_only_b=len(answers_b) - len(both),
     )
 
 
-def newest_answers(version: ModelVersion, *, prompt_ids: Sequence[int] | None = None) -> dict[int, Generation]:
+def newest_answers(version: ModelVersion, *, prompt_ids: Sequence[int] | None = None) -> dict[int, Answer]:
     """The version's first answer in its newest run, by prompt, in the order of the prompts."""
     rows = Generation.objects.filter(version=version)
     if prompt_ids is not None:
         rows = rows.filter(response__prompt__in=prompt_ids)
     newest = rows.order_by("response__prompt_id", "-run_id", "id").distinct("response__prompt_id")
-    return {row.response.prompt_id: row for row in newest.select_related("response__prompt", "run")}
-
-
-def _pair(a: Generation, b: Generation) -> PairDiff:
-    return PairDiff(a.response.prompt_id, a.response.prompt.messages, _answer(a), _answer(b))
-
-
-def _answer(row: Generation) -> Answer:
-    return Answer(
-        response_id=row.response_id,
-        text=row.response.text,
-        reward=row.reward,
-        scored_by=row.run.reward_model_id,
-        num_tokens=row.num_tokens,
-        has_ended=row.has_ended,
-        settings=row.settings,
+    found = newest.values_list(
+        "response__prompt_id",
+        "response_id",
+        "response__text",
+        "reward",
+        "run__reward_model_id",
+        "num_tokens",
+        "has_ended",
+        "settings",
     )
+    return {prompt: Answer(*rest) for prompt, *rest in found}

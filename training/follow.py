@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import transaction
 
-from training.actions import register_version
+from training.actions import register_version, storable
 from training.models import Metric, ModelVersion, Run, Sample
 from training.rlhf.rundir import RunDir, read_events
 
@@ -63,7 +63,7 @@ def _keep_samples(run: Run, events: Sequence[Event]) -> None:
             step=event["step"],
             prompt_id=str(item["prompt_id"]),
             prompt=item["prompt"],
-            text=item["text"],
+            text=storable(item["text"]),
             reward=item.get("reward"),
             kl=item.get("kl"),
             num_tokens=item.get("num_tokens", 0),

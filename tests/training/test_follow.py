@@ -115,6 +115,13 @@ def test_from_any_offset_and_in_any_portions_the_rows_are_the_same(
     assert picture(run) == expected
 
 
+def test_a_model_may_write_any_byte(run: Run, folder: RunDir) -> None:
+    with folder.open_events() as events:
+        events.sample(step=1, items=[{**ITEM, "text": "a\0b", "reward": None}])
+    follow(run)
+    assert run.samples.get().text == "a\ufffdb"
+
+
 def test_time_left_is_told_from_the_pace_where_the_trainer_does_not(run: Run, folder: RunDir) -> None:
     lines = [
         {"seq": 2 * step + part, "time": 1000.0 + 3 * step, "type": kind, "step": step, **rest}

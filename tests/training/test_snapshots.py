@@ -227,14 +227,15 @@ def test_answers_are_published_once_with_who_wrote_them(project: Project, base: 
     assert (generation.run, generation.reward) == (again, 0.75)
 
 
-def test_empty_answers_and_lost_prompts_are_left_out(project: Project, base: ModelVersion) -> None:
+def test_lost_prompts_are_left_out_and_silence_is_not(project: Project, base: ModelVersion) -> None:
     prompts = ask(project, 2)
     run = actions.start_run(project, kind="generate", config={}, by=None, model=base)
-    write_responses(run, prompts, "  ")
-    assert actions.publish_responses(run) == []
-    write_responses(run, prompts, "words")
+    write_responses(run, prompts, "")
+    assert [row.text for row in actions.publish_responses(run)] == ["", ""]
+    write_responses(run, prompts, "wor\0ds")
     Prompt.objects.filter(pk=prompts[0].pk).delete()
-    assert [row.prompt for row in actions.publish_responses(run)] == [prompts[1]]
+    (published,) = actions.publish_responses(run)
+    assert (published.prompt, published.text) == (prompts[1], "wor\ufffdds")
 
 
 def test_chosen_answers_are_sent_to_annotators(project: Project, base: ModelVersion, alice: User) -> None:
