@@ -26,14 +26,14 @@ from training.rlhf.train_sft import accumulate_gradient, response_loss_sum
 SETTINGS = {
     "learning_rate": 1e-2,
     "batch_size": 5,
-    "epochs": 10,
+    "epochs": 25,
     "checkpoint_every": 3,
     "evaluate_every": 4,
     "warmup_steps": 2,
     "device": "cpu",
     "num_threads": 1,
 }
-NUM_STEPS = 40  # 20 train rows, 5 a step, 10 epochs
+NUM_STEPS = 100  # 20 train rows, 5 a step, 25 epochs
 CPU = torch.device("cpu")
 ROWS = [Encoded([1, 40, 41], [50, 51, 2]), Encoded([1], [60, 2]), Encoded([1, 44], [70] * 9), Encoded([1, 9, 9], [2])]
 
@@ -76,7 +76,7 @@ def test_it_works(uninterrupted):
     assert artifact["type"] == "artifact" and artifact["model_kind"] == "policy" and artifact["path"] == "artifact"
     assert done["type"] == "done" and done["status"] == "succeeded" and done["summary"]["steps"] == NUM_STEPS
     assert [event["seq"] for event in events_of(uninterrupted)] == list(range(1, done["seq"] + 1))
-    assert [step for step, _ in uninterrupted.whole_checkpoints()] == [39, 40]
+    assert [step for step, _ in uninterrupted.whole_checkpoints()] == [99, 100]
     assert load_policy(str(uninterrupted.artifact), device=CPU)
 
 

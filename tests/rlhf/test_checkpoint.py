@@ -1,0 +1,75 @@
+"""A run that dies at any single rename, replacement or deletion of its folder goes on to the same end."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.rlhf.nano import events_of, make_run, preference_lines
+from training.rlhf.rundir import RunDir
+from training.rlhf.train_reward import train_reward
+
+SETTINGS = {"device": "cpu", "num_threads": 1, "batch_size": 4, "learning_rate": 5e-3, "lora_rank": 1}
+SCHEDULE = {"max_steps": 4, "checkpoint_every": 1, "evaluate_every": 2}
+
+
+class Killed(BaseException):
+    """Ends the run at once, as SIGKILL does: nothing of ours catches it."""
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return preference_lines(24)
+
+
+def run_once(run: RunDir) -> None:
+    run.remove_leftovers()
+    with run.open_events() as events:
+        train_reward(run.read_config("reward"), run, events, lambda: None)
+
+
+def count_and_kill(monkeypatch, *, at: int, before: bool) -> list[int]:
+    """Let the run die before or after its `at`-th change to the folder's names; gives the count of changes so far."""
+    seen = [0]
+
+    def dying(change):
+        def wrapper(*arguments, **options):
+            seen[0] += 1
+            if seen[0] == at and before:
+                raise Killed
+            result = change(*arguments, **options)
+            if seen[0] == at:
+                raise Killed
+            return result
+
+        return wrapper
+
+    for owner, name in ((Path, "rename"), (Path, "replace"), (shutil, "rmtree")):
+        monkeypatch.setattr(owner, name, dying(getattr(owner, name)))
+    return seen
+
+
+def test_dying_at_any_change_of_a_name_leads_to_the_same_end(tmp_path, nano_policy, pairs, monkeypatch):
+    config = {"model": str(nano_policy), **SETTINGS, **SCHEDULE}
+    whole = make_run(tmp_path / "whole", "reward", config, preferences=pairs)
+    with monkeypatch.context() as patch:
+        seen = count_and_kill(patch, at=0, before=True)
+        run_once(whole)
+    num_changes = seen[0]
+    assert num_changes > 20
+    expected = load_file(whole.artifact / "model.safetensors")
+    about = (whole.artifact / "plumbline.json").read_text()
+    for at in range(1, num_changes + 1, 3):  # every third, before it and after it: the others differ in nothing new
+        run = make_run(tmp_path / f"run{at}", "reward", config, preferences=pairs)
+        for before in (True, False):
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                count_and_kill(patch, at=at if before else 2, before=before)
+                run_once(run)
+        run_once(run)
+        weights = load_file(run.artifact / "model.safetensors")
+        assert all(torch.equal(weights[name], expected[name]) for name in expected), at
+        assert (run.artifact / "plumbline.json").read_text() == about
+        assert [event["seq"] for event in events_of(run)] == list(range(1, len(events_of(run)) + 1))
+        assert not list(run.path.rglob(".*")), at
