@@ -24,13 +24,13 @@ from training.rlhf.train_reward import (
 SETTINGS = {
     "learning_rate": 5e-3,
     "batch_size": 8,
-    "epochs": 8,
+    "epochs": 16,
     "checkpoint_every": 5,
     "evaluate_every": 4,
     "device": "cpu",
     "num_threads": 1,
 }
-NUM_STEPS = 32  # 32 train pairs, 8 a step, 8 epochs
+NUM_STEPS = 64  # 32 train pairs, 8 a step, 16 epochs
 CPU = torch.device("cpu")
 
 
@@ -221,6 +221,10 @@ class FixedScores(torch.nn.Module):
     def __init__(self, scores):
         super().__init__()
         self.scores = torch.nn.Parameter(torch.tensor(scores, dtype=torch.float64))
+
+    @property
+    def head(self):
+        return torch.nn.Linear(1, 1)
 
     def score(self, tokens, mask):
         return self.scores[tokens[:, 0]]

@@ -24,6 +24,7 @@ from training.rlhf.data import (
     micro_batches,
     of_split,
     pad_rows,
+    pass_cost,
     plan_batches,
     read_preferences,
     read_prompts,
@@ -226,7 +227,9 @@ def accumulate_gradient(
     total_weight = sum(pair.weight for pair in batch)
     total = 0.0
     scored: list[ScoredPair] = []
-    for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=_pair_length(batch)):
+    cost = pass_cost(model.head.weight.device)
+    length = _pair_length(batch)
+    for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=length, pass_cost=cost):
         pairs = [batch[index] for index in piece]
         with context:
             scores_a, scores_b = score_pairs(model, pairs)

@@ -24,6 +24,7 @@ from training.rlhf.data import (
     micro_batches,
     of_split,
     pad_rows,
+    pass_cost,
     plan_batches,
     read_demonstrations,
 )
@@ -126,7 +127,8 @@ def accumulate_gradient(
     """Add the gradient of the rows' mean negative log-likelihood a response token to the weights; returns that mean."""
     num_tokens = sum(len(row.response) for row in rows)
     total = 0.0
-    for piece in micro_batches(range(len(rows)), size=micro_batch_size, length=_row_length(rows)):
+    cost = pass_cost(next(model.parameters()).device)
+    for piece in micro_batches(range(len(rows)), size=micro_batch_size, length=_row_length(rows), pass_cost=cost):
         with context:
             loss = response_loss_sum(model, [rows[index] for index in piece]) / num_tokens
         loss.backward()
