@@ -1,0 +1,219 @@
+"""A project's loop at a glance: labels → snapshot → reward model → policy → fresh answers, and what to do next."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+from django.db.models import Avg, Count, Q
+from django.db.models.fields.json import KT
+from django.db.models.functions import TruncDate
+from django.utils import timezone
+
+from annotation.models import Judgment, Project, Task
+from annotation.models.work import JudgmentQuerySet
+from training.curves import thin
+from training.models import Generation, Metric, ModelVersion, Run, Snapshot
+from training.reports import RewardReport, histogram
+
+Step = Literal["label", "freeze", "reward", "policy", "generate", "compare", "wait"]
+
+NUM_DAYS = 14
+MIN_NEW_LABELS = 20
+MIN_NEW_SHARE = 0.1
+"""New labels that make another snapshot worth its while: this many, and this share of the frozen ones."""
+
+CURVE_POINTS = 120
+MAX_REWARDS = 2_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One of the steps that are runs: its newest run, and what the newest successful one left."""
+
+    run: Run | None
+    version: ModelVersion | None
+
+    @property
+    def is_moving(self) -> bool:
+        return self.run is not None and not self.run.is_finished
+
+    @functools.cached_property
+    def curve(self) -> list[tuple[float, float]]:
+        """The one curve that says how it goes, of the newest run."""
+        if self.run is None:
+            return []
+        for metric in CURVE_OF.get(self.run.kind, ()):
+            if found := curve(self.run, metric):
+                return found
+        return []
+
+    @property
+    def newest(self) -> float | None:
+        return self.curve[-1][1] if self.curve else None
+
+    @property
+    def report(self) -> RewardReport | None:
+        return RewardReport.read(self.version.metrics) if self.version else None
+
+
+CURVE_OF: dict[str, tuple[str, ...]] = {
+    Run.Kind.REWARD: ("validation/accuracy", "train/accuracy", "loss/train"),
+    Run.Kind.POLICY: ("reward/mean",),
+}
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Everything the dashboard shows of one project."""
+
+    project: Project
+
+    @functools.cached_property
+    def labels(self) -> dict[str, int]:
+        """Judgments that count: all, simulated ones, those since the newest snapshot."""
+        since = self.snapshot.created_at if self.snapshot else datetime.datetime.min.replace(tzinfo=datetime.UTC)
+        return self._judgments.aggregate(
+            num=Count("pk"),
+            num_simulated=Count("pk", filter=Q(annotator__is_simulated=True)),
+            num_new=Count("pk", filter=Q(created_at__gt=since)),
+        )
+
+    @functools.cached_property
+    def days(self) -> list[tuple[datetime.date, int]]:
+        """Labels of each of the last days, today last."""
+        today = timezone.localdate()
+        first = today - datetime.timedelta(days=NUM_DAYS - 1)
+        found = dict(
+            self._judgments.filter(created_at__date__gte=first)
+            .values_list(TruncDate("created_at"))
+            .annotate(num=Count("pk"))
+        )
+        days = [first + datetime.timedelta(days=offset) for offset in range(NUM_DAYS)]
+        return [(day, found.get(day, 0)) for day in days]
+
+    @functools.cached_property
+    def num_open_tasks(self) -> int:
+        return Task.objects.filter(project=self.project).open().count()
+
+    @functools.cached_property
+    def snapshot(self) -> Snapshot | None:
+        return Snapshot.objects.filter(project=self.project).first()
+
+    @functools.cached_property
+    def snapshot_sizes(self) -> list[tuple[str, int]]:
+        """(name, pairs) of the newest snapshots, oldest first."""
+        newest = Snapshot.objects.filter(project=self.project)[:NUM_DAYS]
+        return [(str(each), each.counts.get("pairs", 0)) for each in reversed(newest)]
+
+    @functools.cached_property
+    def reward(self) -> Trained:
+        return self._trained(Run.Kind.REWARD)
+
+    @functools.cached_property
+    def policy(self) -> Trained:
+        return self._trained(Run.Kind.POLICY)
+
+    @functools.cached_property
+    def answers(self) -> Trained:
+        return Trained(self._newest_run(Run.Kind.GENERATE), self.policy.version)
+
+    @functools.cached_property
+    def num_answers(self) -> int:
+        """Fresh answers of the newest policy."""
+        version = self.policy.version
+        return Generation.objects.filter(version=version).count() if version else 0
+
+    @functools.cached_property
+    def mean_rewards(self) -> dict[int, float]:
+        """Mean reward of the answers, by version: of the newest policy and of the one it came from."""
+        version = self.policy.version
+        pair = [version.pk, version.parent_id] if version else []
+        rows = Generation.objects.filter(version__in=[pk for pk in pair if pk], reward__isnull=False)
+        return dict(rows.values_list("version").annotate(mean=Avg("reward")))
+
+    @functools.cached_property
+    def rewards(self) -> list[tuple[str, int]]:
+        """How the rewards of the newest policy's answers are spread: (reward, answers)."""
+        scored = Generation.objects.filter(version=self.policy.version, reward__isnull=False)
+        newest = scored.order_by("-id").values_list("reward", flat=True)[:MAX_REWARDS]
+        values = [reward for reward in newest if reward is not None]
+        return histogram(values, low=min(values), high=max(values)) if values else []
+
+    @property
+    def reward_of_policy(self) -> float | None:
+        return self.mean_rewards.get(self.policy.version.pk) if self.policy.version else None
+
+    @property
+    def reward_of_parent(self) -> float | None:
+        return self.mean_rewards.get(self.policy.version.parent_id or 0) if self.policy.version else None
+
+    @property
+    def moving_run(self) -> Run | None:
+        return next((step.run for step in (self.answers, self.policy, self.reward) if step.is_moving), None)
+
+    @property
+    def is_moving(self) -> bool:
+        return self.moving_run is not None
+
+    @property
+    def next_step(self) -> Step:
+        """The one thing to do now. A step whose run is under way is waited for."""
+        if not self.labels["num"]:
+            return "label"
+        if self.is_moving:
+            return "wait"
+        if self.snapshot is None:
+            return "freeze"
+        if not self._is_used(self.reward, snapshot=self.snapshot):
+            return "reward"
+        tuned = self.policy.version and self.policy.version.run
+        if not tuned or tuned.reward_model_id != _pk(self.reward.version):
+            return "policy"
+        if not self.num_answers:
+            return "generate"
+        if self.has_many_new_labels:
+            return "freeze"
+        return "label" if self.num_open_tasks else "compare"
+
+    @property
+    def has_many_new_labels(self) -> bool:
+        num_frozen = self.labels["num"] - self.labels["num_new"]
+        return self.labels["num_new"] >= max(MIN_NEW_LABELS, MIN_NEW_SHARE * num_frozen)
+
+    @property
+    def state(self) -> str:
+        """Changes whenever the page would look different."""
+        runs = [step.run for step in (self.reward, self.policy, self.answers) if step.run]
+        moving = [f"{run.pk}.{run.status}.{run.step}" for run in runs]
+        return "-".join([str(self.labels["num"]), str(_pk(self.snapshot)), *moving])
+
+    @property
+    def _judgments(self) -> JudgmentQuerySet:
+        return Judgment.objects.counted().filter(task__project=self.project)
+
+    def _newest_run(self, kind: str) -> Run | None:
+        return Run.objects.filter(project=self.project, kind=kind).select_related("snapshot").first()
+
+    def _trained(self, kind: str) -> Trained:
+        versions = ModelVersion.objects.filter(project=self.project, run__kind=kind)
+        return Trained(
+            self._newest_run(kind), versions.select_related("run__snapshot", "parent").order_by("-id").first()
+        )
+
+    @staticmethod
+    def _is_used(step: Trained, *, snapshot: Snapshot) -> bool:
+        return bool(step.version and step.version.run and step.version.run.snapshot_id == snapshot.pk)
+
+
+def curve(run: Run, metric: str) -> list[tuple[float, float]]:
+    """(step, value) of one metric, thinned; the database hands out that one value a row and not all of them."""
+    rows = Metric.objects.filter(run=run, values__has_key=metric).order_by("step")
+    values = rows.annotate(value=KT(f"values__{metric}")).values_list("step", "value")
+    return thin([(step, float(value)) for step, value in values], CURVE_POINTS)
+
+
+def _pk(row: Snapshot | ModelVersion | None) -> int | None:
+    return row.pk if row else None

@@ -1,0 +1,312 @@
+"""What a run's page tells besides its curves: how far it is, what it measured at the end, its samples and its log."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from training.diffs import Diff, WordDiff, word_diff
+from training.models import ModelVersion, Run, Sample
+from training.rlhf.config import KINDS, describe
+from training.rlhf.rundir import RunDir
+
+LOG_BYTES = 64_000
+LOG_LINES = 200
+NUM_BINS = 21
+Z95 = 1.959964
+SAMPLE_STEPS = 6
+"""Steps of the fixed prompts' answers that the page shows: the first, the newest and some between."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95 % interval, as the trainer measured it."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class RewardReport:
+    """How good a reward model is on pairs that it never saw."""
+
+    accuracy: Share
+    baseline: Share | None
+    """“The longer answer is better”, on the same pairs."""
+    num_pairs: int
+    log_loss: float | None
+    ece: float | None
+    bins: list[dict[str, float]]
+    by_strength: list[tuple[str, dict[str, Any]]]
+
+    @classmethod
+    def read(cls, metrics: Mapping[str, Any]) -> RewardReport | None:
+        """None for a run that has measured no accuracy (yet)."""
+        if metrics.get("accuracy") is None:
+            return None
+        baseline = metrics.get("length_baseline_accuracy")
+        return cls(
+            accuracy=Share(metrics["accuracy"], metrics.get("accuracy_low"), metrics.get("accuracy_high")),
+            baseline=None
+            if baseline is None
+            else Share(baseline, metrics.get("length_baseline_low"), metrics.get("length_baseline_high")),
+            num_pairs=int(metrics.get("num_pairs", 0)),
+            log_loss=metrics.get("log_loss"),
+            ece=metrics.get("ece"),
+            bins=[each for each in metrics.get("calibration", []) if each.get("n")],
+            by_strength=sorted(metrics.get("accuracy_by_strength", {}).items()),
+        )
+
+    @property
+    def beats_length(self) -> bool | None:
+        """Whether its whole interval lies above the baseline; None where there is no baseline."""
+        if self.baseline is None:
+            return None
+        return (self.accuracy.low if self.accuracy.low is not None else self.accuracy.value) > self.baseline.value
+
+    @property
+    def diagram(self) -> list[dict[str, float]]:
+        """The bins in a square of 100 × 100, y downwards; the radius grows with the root of the bin's share."""
+        total = sum(each["n"] for each in self.bins)
+        return [
+            {
+                **each,
+                "cx": round(100 * each["predicted"], 1),
+                "cy": round(100 - 100 * each["observed"], 1),
+                "r": round(1.6 + 6 * (each["n"] / total) ** 0.5, 1),
+            }
+            for each in self.bins
+        ]
+
+
+@dataclass(frozen=True)
+class DiffReport:
+    """The figures over a model diff: who wins by reward, by how much, and how the changes are spread."""
+
+    diff: Diff
+
+    @property
+    def num_scored(self) -> int:
+        return len(self.diff.reward_changes)
+
+    @property
+    def wins(self) -> Share | None:
+        """Prompts on which b scores higher, with the 95 % interval of Wilson (equal rewards count half)."""
+        share = self.diff.win_rate
+        return None if share is None else Share(share, *wilson(share, self.num_scored))
+
+    @property
+    def change(self) -> Share | None:
+        """Mean change of the reward with a 95 % interval (normal, over prompts)."""
+        changes = self.diff.reward_changes
+        if len(changes) < 2:
+            return None
+        mean = statistics.fmean(changes)
+        half = Z95 * statistics.stdev(changes) / math.sqrt(len(changes))
+        return Share(mean, mean - half, mean + half)
+
+    @property
+    def spread(self) -> list[tuple[str, int]]:
+        """How many prompts by change of the reward, in bins of equal width around 0."""
+        widest = max(map(abs, self.diff.reward_changes), default=0.0)
+        return histogram(self.diff.reward_changes, low=-widest, high=widest)
+
+
+def histogram(values: Sequence[float], *, low: float, high: float) -> list[tuple[str, int]]:
+    """How many of the values lie in each of NUM_BINS equal bins from low to high: (middle of the bin, count)."""
+    if high <= low:
+        return []
+    width = (high - low) / NUM_BINS
+    counts = [0] * NUM_BINS
+    for value in values:
+        counts[min(int((value - low) / width), NUM_BINS - 1)] += 1
+    return [(f"{low + (index + 0.5) * width:+.2f}", count) for index, count in enumerate(counts)]
+
+
+def wilson(share: float, num: int) -> tuple[float, float]:
+    """The 95 % score interval of a share among `num` (Wilson 1927)."""
+    centre = (share + Z95**2 / (2 * num)) / (1 + Z95**2 / num)
+    half = Z95 / (1 + Z95**2 / num) * math.sqrt(share * (1 - share) / num + Z95**2 / (4 * num**2))
+    return centre - half, centre + half
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    value: Any
+    default: Any
+    help: str
+
+    @property
+    def is_changed(self) -> bool:
+        return self.value != self.default
+
+
+@dataclass
+class RunPage:
+    """The parts of a run's page that move while it runs, and the state by which a poll knows what it has."""
+
+    run: Run
+    can_change: bool
+
+    @functools.cached_property
+    def sample_steps(self) -> list[int]:
+        steps = self.run.samples.order_by("step").values_list("step", flat=True).distinct()
+        return list(steps)
+
+    @functools.cached_property
+    def state(self) -> str:
+        """Three words: how it goes, the newest samples, the log. A word that has changed names a part to draw anew."""
+        run = self.run
+        left = "" if run.seconds_left is None else round(run.seconds_left)
+        progress = (run.status, run.is_cancel_requested, run.step, run.total_steps, left, len(run.warnings))
+        newest = self.sample_steps[-1] if self.sample_steps else ""
+        log = [path.stat().st_size for path in self._log_files if path.exists()]
+        return "~".join(["-".join(map(str, progress)), str(newest), "-".join(map(str, log))])
+
+    def changed_since(self, seen: str) -> dict[str, bool]:
+        before = [*seen.split("~"), "", "", ""][:3]
+        return dict(
+            zip(
+                ("progress", "samples", "log"),
+                [old != new for old, new in zip(before, self.state.split("~"), strict=True)],
+                strict=True,
+            )
+        )
+
+    @property
+    def report(self) -> RewardReport | None:
+        return RewardReport.read(self.run.summary)
+
+    @property
+    def version(self) -> ModelVersion | None:
+        return getattr(self.run, "version", None)
+
+    @property
+    def num_seconds(self) -> float | None:
+        """How long it has run, or ran."""
+        run = self.run
+        end = run.finished_at or run.heartbeat_at
+        return (end - run.started_at).total_seconds() if run.started_at and end else None
+
+    @property
+    def num_simulated(self) -> int:
+        return self.run.snapshot.num_simulated if self.run.snapshot else 0
+
+    @property
+    def samples(self) -> list[PromptSamples]:
+        """The fixed prompts with their answers at the first, the newest and up to four steps between."""
+        steps = self.sample_steps
+        last = len(steps) - 1
+        count = min(SAMPLE_STEPS, len(steps))
+        chosen = {steps[round(index * last / max(count - 1, 1))] for index in range(count)}
+        prompts: dict[str, list[Sample]] = {}
+        for sample in self.run.samples.filter(step__in=chosen).order_by("prompt_id", "step"):
+            prompts.setdefault(sample.prompt_id, []).append(sample)
+        return [PromptSamples(answers) for answers in prompts.values()]
+
+    @property
+    def _log_files(self) -> list[Path]:
+        folder = RunDir(self.run.folder)
+        return [folder.events, folder.stderr]
+
+    @property
+    def log(self) -> list[str]:
+        events, stderr = self._log_files
+        lines = [line for text in tail(events) if (line := event_line(text))]
+        return [*lines[-LOG_LINES:], *tail(stderr)[-LOG_LINES:]]
+
+    @property
+    def changed_settings(self) -> list[Setting]:
+        return [setting for setting in self.settings if setting.is_changed]
+
+    @property
+    def default_settings(self) -> list[Setting]:
+        return [setting for setting in self.settings if not setting.is_changed]
+
+    @functools.cached_property
+    def settings(self) -> list[Setting]:
+        """The config, as it was started with."""
+        return [
+            Setting(each.name, self.run.config.get(each.name, each.default), each.default, each.help)
+            for each in describe(KINDS[self.run.kind])
+            if not each.filled_by_app
+        ]
+
+
+@dataclass(frozen=True)
+class PromptSamples:
+    """One fixed prompt and its answers, oldest first."""
+
+    answers: list[Sample]
+
+    @property
+    def question(self) -> str:
+        return str(self.answers[0].prompt[-1]["content"])
+
+    @property
+    def first(self) -> Sample:
+        return self.answers[0]
+
+    @property
+    def newest(self) -> Sample:
+        return self.answers[-1]
+
+    @property
+    def between(self) -> list[Sample]:
+        return self.answers[1:-1]
+
+    @functools.cached_property
+    def words(self) -> WordDiff:
+        """What the newest answer removed from and added to the first."""
+        return word_diff(self.first.text, self.newest.text)
+
+    @property
+    def change(self) -> float | None:
+        """Of the reward, from the first answer to the newest."""
+        if self.newest.reward is None or self.first.reward is None:
+            return None
+        return self.newest.reward - self.first.reward
+
+
+def tail(path: Path, *, num_bytes: int = LOG_BYTES) -> list[str]:
+    """The last whole lines of a text file; none when it is not there."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(size - num_bytes, 0))
+            content = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    lines = content.splitlines()
+    return lines[1:] if size > num_bytes else lines
+
+
+def event_line(text: str) -> str | None:
+    """An event as one line of the log; None for those that the page shows otherwise."""
+    try:
+        event = json.loads(text)
+    except ValueError:  # the line that is being written right now
+        return None
+    said = {
+        "checkpoint": lambda: _("checkpoint at step %(step)s") % event,
+        "artifact": lambda: _("model written to %(path)s") % event,
+        "warning": lambda: _("warning: %(message)s") % event,
+        "resumed": lambda: _("resumed after step %(step)s") % event,
+        "done": lambda: _("done: %(status)s") % event,
+        "error": lambda: _("error: %(message)s") % event,
+    }.get(event["type"])
+    if said is None:
+        return None
+    moment = datetime.datetime.fromtimestamp(event["time"], tz=datetime.UTC)
+    return f"{moment:%H:%M:%S}  {said()}"
