@@ -1,7 +1,41 @@
 """Addresses of the training side: noun / id / verb."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver, include, path
+
+from training import views
 
 app_name = "training"
 
-urlpatterns: list[URLPattern] = []
+# /runs/<pk>/
+run_urls = [
+    path("", views.run, name="run"),
+    path("curves.json", views.run_curves, name="run_curves"),
+    path("curves.csv", views.run_csv, name="run_csv"),
+    path("table/<slug:chart>/", views.run_table, name="run_table"),
+    path("cancel/", views.run_cancel, name="run_cancel"),
+    path("resume/", views.run_resume, name="run_resume"),
+]
+
+# /models/compare/
+compare_urls = [
+    path("", views.compare, name="compare"),
+    path("generate/", views.compare_generate, name="compare_generate"),
+    path("send/", views.compare_send, name="compare_send"),
+]
+
+# /models/<pk>/
+model_urls = [
+    path("", views.model, name="model"),
+    path("promote/", views.promote, name="promote"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("dashboard/", views.dashboard, name="dashboard"),
+    path("projects/<slug:slug>/freeze/", views.freeze, name="freeze"),
+    path("runs/", views.runs, name="runs"),
+    path("runs/new/", views.run_new, name="run_new"),
+    path("runs/<int:pk>/", include(run_urls)),
+    path("models/", views.models, name="models"),
+    path("models/compare/", include(compare_urls)),
+    path("models/<int:pk>/", include(model_urls)),
+]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from annotation.models import Membership, Project, Role, User
+from tests.training.fence import Cast
 from training import actions
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.rundir import write_jsonl
@@ -56,6 +57,11 @@ def charlie(db: None) -> User:
 @pytest.fixture
 def dana(project: Project) -> User:
     return member(project, "dana", Role.ADMIN)
+
+
+@pytest.fixture
+def cast(alice: User, bob: User, charlie: User, dana: User) -> Cast:
+    return Cast(alice, bob, charlie, dana)
 
 
 @pytest.fixture

@@ -1,0 +1,132 @@
+"""/dashboard/: each step of the loop with its newest state, and the one thing to do next."""
+
+import pytest
+from django.test import Client
+
+from annotation.models import Membership, Project, Role, Task, User
+from tests.training import rows
+from tests.training.fence import Cast, check
+from training.loop import Loop
+from training.models import Run
+
+
+@pytest.fixture
+def reader(client: Client, dana: User) -> Client:
+    client.force_login(dana)
+    return client
+
+
+def test_it_works(reader: Client, project: Project, alice: User) -> None:
+    simulated = User.objects.create(username="rule", is_simulated=True)
+    prompts = rows.prompts(project, 6)
+    rows.label(project, by=alice, prompts=prompts[:2])
+    rows.label(project, by=simulated, prompts=prompts[2:])
+    frozen, base = rows.snapshot(project, num_simulated=4), rows.base(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    rows.generations(tuned, scorer=scorer, prompts=prompts, shift=0.5)
+    text = reader.get("/dashboard/").content.decode()
+    for part in ("4 simulated", "540", "81.0", "+0.94", "by policy-", "Open the model diff", "Accuracy while training"):
+        assert part in text, part
+
+
+def test_fence(cast: Cast, project: Project) -> None:
+    check(cast, f"/dashboard/?project={project.slug}")
+
+
+def test_whoever_reviews_nothing_is_told_so(client: Client, charlie: User) -> None:
+    client.force_login(charlie)
+    page = client.get("/dashboard/")
+    assert page.status_code == 200
+    assert "Reviewers and admins of a project" in page.content.decode()
+
+
+def test_projects_are_chosen_from_and_strangers_projects_are_not_offered(
+    reader: Client, dana: User, project: Project
+) -> None:
+    second = Project.objects.create(slug="second", name="Second project")
+    Project.objects.create(slug="secret", name="Secret project")
+    Membership.objects.create(project=second, user=dana, role=Role.ADMIN)
+    text = reader.get("/dashboard/?project=second").content.decode()
+    assert '<option value="second" selected>' in text
+    assert "Support replies" in text
+    assert "Secret" not in text
+
+
+def test_the_next_step_goes_round_the_loop(reader: Client, project: Project, alice: User) -> None:
+    def said() -> str:
+        text = reader.get("/dashboard/").content.decode()
+        return text.split('aria-label="What to do next"')[1].split("</section>")[0]
+
+    assert "Start labelling" in said()
+    prompts = rows.prompts(project, 4)
+    rows.label(project, by=alice, prompts=prompts)
+    assert f"/projects/{project.slug}/freeze/" in said()
+    frozen, base = rows.snapshot(project), rows.base(project)
+    assert f"kind=reward&snapshot={frozen.pk}" in said()
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    assert f"kind=policy&snapshot={frozen.pk}&reward_model={scorer.pk}" in said()
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    assert "Write and compare answers" in said()
+    rows.generations(tuned, scorer=scorer, prompts=prompts, shift=0.5)
+    assert "Open the model diff" in said()
+    Task.objects.update(num_judged=0)
+    assert "4 tasks wait for people" in said()
+
+
+def test_a_failed_run_leaves_its_step_to_be_done(project: Project, alice: User) -> None:
+    rows.label(project, by=alice, prompts=rows.prompts(project))
+    rows.run(project, "reward", status="failed", model=rows.base(project), snapshot=rows.snapshot(project))
+    assert Loop(project).next_step == "reward"
+
+
+def test_many_new_labels_ask_for_a_new_snapshot(project: Project, alice: User) -> None:
+    prompts = rows.prompts(project, 60)
+    rows.label(project, by=alice, prompts=prompts[:30])
+    frozen, base = rows.snapshot(project), rows.base(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    rows.generations(tuned, scorer=scorer, prompts=prompts[:3], shift=0.5)
+    rows.label(project, by=alice, prompts=prompts[30:49])
+    assert Loop(project).next_step == "compare"
+    rows.label(project, by=alice, prompts=prompts[49:50])
+    assert Loop(project).next_step == "freeze"
+
+
+def test_a_reviewer_is_not_offered_what_admins_do(client: Client, bob: User, alice: User, project: Project) -> None:
+    rows.label(project, by=alice, prompts=rows.prompts(project))
+    client.force_login(bob)
+    text = client.get("/dashboard/").content.decode()
+    assert "Waiting for an admin" in text
+    assert f"/projects/{project.slug}/freeze/" not in text
+
+
+def test_it_follows_a_run_and_stops_when_it_has_ended(reader: Client, project: Project, alice: User) -> None:
+    rows.label(project, by=alice, prompts=rows.prompts(project))
+    run = rows.run(project, "reward", status="running", model=rows.base(project), snapshot=rows.snapshot(project))
+    page = reader.get("/dashboard/")
+    assert "A run is under way" in page.content.decode()
+    state = page.context["state"]
+    htmx = {"HTTP_HX-Request": "true"}
+    address = f"/dashboard/?project={project.slug}&seen={state}"
+    assert reader.get(address, **htmx).status_code == 204
+    Run.objects.filter(pk=run.pk).update(step=41)
+    moved = reader.get(address, **htmx)
+    assert (moved.status_code, "<html" in moved.content.decode()) == (200, False)
+    Run.objects.filter(pk=run.pk).update(status="failed")
+    assert reader.get(address, **htmx).status_code == 286
+
+
+def test_queries_do_not_grow(reader: Client, project: Project, alice: User, django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
+    prompts = rows.prompts(project, 30)
+    rows.label(project, by=alice, prompts=prompts)
+    frozen, base = rows.snapshot(project), rows.base(project)
+    for _ in range(3):
+        scorer = rows.reward_model(project, model=base, snapshot=frozen)
+        tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    assert tuned.run
+    rows.metrics(tuned.run, 10_000, first=41)
+    rows.generations(tuned, scorer=scorer, prompts=prompts, shift=0.1)
+    with django_assert_max_num_queries(26):
+        page = reader.get("/dashboard/")
+    assert len(page.content) < 60_000

@@ -1,0 +1,27 @@
+"""The pages of runs and model versions, one file a page or a small family of pages."""
+
+from training.views.compare import compare, compare_generate, compare_send
+from training.views.dashboard import dashboard
+from training.views.freeze import freeze
+from training.views.models import model, models, promote
+from training.views.run import run, run_cancel, run_csv, run_curves, run_resume, run_table
+from training.views.runs import run_new, runs
+
+__all__ = [
+    "compare",
+    "compare_generate",
+    "compare_send",
+    "dashboard",
+    "freeze",
+    "model",
+    "models",
+    "promote",
+    "run",
+    "run_cancel",
+    "run_csv",
+    "run_curves",
+    "run_new",
+    "run_resume",
+    "run_table",
+    "runs",
+]

@@ -1,0 +1,149 @@
+"""The model diff: two versions, the same prompts, both answers side by side."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation.models import Project, Role
+from training import actions, answers, diffs, reports
+from training.models import ModelVersion, Run
+from training.tasks import execute_run
+from training.views.requests import PersonRequest, find_version, poll
+
+PAGE_SIZE = 20
+NUM_TO_SEND = 50
+ORDERS = get_args(diffs.Order)
+ORDER_NAMES = {
+    "loss": _("largest loss first"),
+    "gain": _("largest gain first"),
+    "change": _("largest change first"),
+    "prompt": _("by prompt"),
+}
+
+
+@login_required
+@require_GET
+def compare(request: PersonRequest) -> HttpResponse:
+    """Any two versions of one project. Without two in the address it asks for them."""
+    if not (request.GET.get("a", "").isdigit() and request.GET.get("b", "").isdigit()):
+        return render(request, "training/compare_choose.html", {"groups": choices(request)})
+    a, b = pair_of(request, request.GET)
+    running = list(answers.runs_under_way(a, b))
+    if request.htmx:
+        response = poll(
+            request,
+            "training/compare.html#running",
+            {"a": a, "b": b, "running": running},
+            state=moved(running),
+            is_over=not running,
+        )
+        if not running:
+            response["HX-Refresh"] = "true"  # the answers are there: the whole page has changed
+        return response
+    diff = diffs.diff_versions(a, b)
+    order = order_of(request.GET)
+    context = {
+        "a": a,
+        "b": b,
+        "diff": diff,
+        "summary": reports.DiffReport(diff),
+        "order": order,
+        "orders": [(value, ORDER_NAMES[value]) for value in ORDERS],
+        "page": Paginator(diff.in_order(order), PAGE_SIZE).get_page(request.GET.get("page")),
+        "running": running,
+        "state": moved(running),
+        "missing": answers.missing(a, b),
+        "scorer": answers.scorer(a, b),
+        "num_prompts": a.project.prompts.count(),
+        "num_simulated": simulated_labels(a, b),
+        "num_to_send": NUM_TO_SEND,
+        "can_change": a.project.role_of(request.user) == Role.ADMIN,
+    }
+    return render(request, "training/compare.html", context)
+
+
+def pair_of(
+    request: PersonRequest, query: QueryDict, *, role: Role = Role.REVIEWER
+) -> tuple[ModelVersion, ModelVersion]:
+    """404 unless the person may see both and both belong to one project."""
+    texts = [query.get(name, "") for name in ("a", "b")]
+    if not all(text.isdigit() for text in texts):
+        raise Http404(_("Name two versions to compare."))
+    a, b = (find_version(request, int(text), role=role) for text in texts)
+    if a.project_id != b.project_id:
+        raise Http404(_("The two versions belong to different projects: they have no prompts in common."))
+    return a, b
+
+
+def order_of(query: QueryDict) -> diffs.Order:
+    """The order that the address asks for; largest loss first when it asks for none or an unknown one."""
+    return next((order for order in ORDERS if order == query.get("order")), "loss")
+
+
+def choices(request: PersonRequest) -> list[tuple[Project, list[ModelVersion]]]:
+    """The versions that write answers, by project."""
+    projects = Project.objects.with_role(request.user, Role.REVIEWER)
+    versions = list(ModelVersion.objects.visible_to(request.user).policies())
+    return [(project, [each for each in versions if each.project_id == project.pk]) for project in projects]
+
+
+def moved(running: list[Run]) -> str:
+    return "-".join(f"{run.pk}.{run.status}.{run.step}" for run in running)
+
+
+def simulated_labels(a: ModelVersion, b: ModelVersion) -> int:
+    """Labels by programs behind the rewards that are shown."""
+    judge = answers.scorer(a, b)
+    return judge.run.snapshot.num_simulated if judge and judge.run and judge.run.snapshot else 0
+
+
+def address(a: ModelVersion, b: ModelVersion, **query: str) -> str:
+    return f"{reverse('training:compare')}?{urlencode({'a': str(a.pk), 'b': str(b.pk), **query})}"
+
+
+@login_required
+@require_POST
+def compare_generate(request: PersonRequest) -> HttpResponse:
+    """Start the generate runs without which the two cannot be compared."""
+    a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    try:
+        started = answers.start_missing(a, b, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect(address(a, b))
+    for run in started:
+        execute_run.delay_on_commit(run.pk)
+    return redirect(address(a, b))
+
+
+@login_required
+@require_POST
+def compare_send(request: PersonRequest) -> HttpResponse:
+    """Ask people which answer is better: of the pairs that were chosen, or of the first so many in this order."""
+    a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    order = order_of(request.POST)
+    chosen = set(request.POST.getlist("prompt"))
+    pairs = [pair for pair in diffs.diff_versions(a, b).in_order(order) if pair.a.text != pair.b.text]
+    if chosen:
+        pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
+    else:
+        number = request.POST.get("num", "")
+        pairs = pairs[: int(number) if number.isdigit() else 0]
+    if not pairs:
+        messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
+        return redirect(address(a, b, order=order))
+    num = actions.send_to_annotators(a.project, pairs=[(pair.a.response_id, pair.b.response_id) for pair in pairs])
+    said = ngettext("%(num)d new comparison waits for people.", "%(num)d new comparisons wait for people.", num)
+    messages.success(request, said % {"num": num})
+    return redirect(address(a, b, order=order))

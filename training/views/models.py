@@ -1,0 +1,105 @@
+"""Model versions: the family tree, one version, and its way through the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation.models import Project, Role
+from training import actions, reports
+from training.forms import PromoteForm
+from training.models import ModelVersion
+from training.views.requests import PersonRequest, find_version
+
+
+@dataclass
+class Branch:
+    """A version and what came of it."""
+
+    version: ModelVersion
+    children: list[Branch] = field(default_factory=list)
+
+    @property
+    def num_simulated(self) -> int:
+        run = self.version.run
+        return run.snapshot.num_simulated if run and run.snapshot else 0
+
+
+def family_tree(versions: Iterable[ModelVersion]) -> list[Branch]:
+    """The versions under their parents; whose parent is not among them stands at the root."""
+    branches = {version.pk: Branch(version) for version in versions}
+    roots: list[Branch] = []
+    for branch in branches.values():
+        parent = branches.get(branch.version.parent_id or 0)
+        (parent.children if parent else roots).append(branch)
+    return roots
+
+
+@login_required
+@require_GET
+def models(request: PersonRequest) -> HttpResponse:
+    versions = list(
+        ModelVersion.objects.visible_to(request.user).select_related("project", "run__snapshot").order_by("id")
+    )
+    projects = Project.objects.with_role(request.user, Role.REVIEWER)
+    trees = [
+        (project, family_tree(version for version in versions if version.project_id == project.pk))
+        for project in projects
+    ]
+    policies = [version for version in versions if version.kind != ModelVersion.Kind.REWARD]
+    return render(request, "training/models.html", {"trees": trees, "policies": policies})
+
+
+@login_required
+@require_GET
+def model(request: PersonRequest, pk: int) -> HttpResponse:
+    version = find_version(request, pk)
+    context = _about(version) | {
+        "version": version,
+        "can_change": version.project.role_of(request.user) == Role.ADMIN,
+        "form": PromoteForm(initial={"stage": version.stage}),
+    }
+    return render(request, "training/model.html", context)
+
+
+def _about(version: ModelVersion) -> dict[str, object]:
+    ancestors: list[ModelVersion] = []
+    parent = version.parent
+    while parent:
+        ancestors.insert(0, parent)
+        parent = parent.parent
+    return {
+        "ancestors": ancestors,
+        "children": version.children.select_related("run"),
+        "report": reports.RewardReport.read(version.metrics),
+        "figures": [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)],
+        "stage_changes": version.stage_changes.select_related("by"),
+        "num_generations": version.generations.count(),
+        "num_simulated": Branch(version).num_simulated,
+    }
+
+
+@login_required
+@require_POST
+def promote(request: PersonRequest, pk: int) -> HttpResponse:
+    version = find_version(request, pk, role=Role.ADMIN)
+    form = PromoteForm(request.POST)
+    if form.is_valid():
+        try:
+            actions.promote(version, by=request.user, **form.cleaned_data)
+        except ValueError as error:
+            form.add_error(None, str(error))
+        else:
+            version.refresh_from_db()
+            said = _("%(version)s is now at this stage: %(stage)s.")
+            messages.success(request, said % {"version": version, "stage": version.get_stage_display()})
+            return redirect("training:model", pk=version.pk)
+    context = _about(version) | {"version": version, "can_change": True, "form": form}
+    return render(request, "training/model.html", context, status=422)

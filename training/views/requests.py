@@ -1,0 +1,51 @@
+"""What every view of this side knows of a request: who asks, and whether htmx does."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django_htmx.middleware import HtmxDetails
+
+from annotation.models import Project, Role, User
+from training.models import ModelVersion, Run
+
+
+class PersonRequest(HttpRequest):
+    user: User  # every view here is behind login_required
+    htmx: HtmxDetails
+
+
+def find_run(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> Run:
+    """404 for strangers; 403 for a member of the project below `role`."""
+    runs = Run.objects.filter(project__in=Project.objects.visible_to(request.user)).select_related(
+        "project", "snapshot", "model", "reward_model", "version", "created_by"
+    )
+    run = get_object_or_404(runs, pk=pk)
+    run.project.require(request.user, role)
+    return run
+
+
+def find_version(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> ModelVersion:
+    """404 for strangers; 403 for a member of the project below `role`."""
+    versions = ModelVersion.objects.filter(project__in=Project.objects.visible_to(request.user)).select_related(
+        "project", "parent", "run__snapshot", "created_by"
+    )
+    version = get_object_or_404(versions, pk=pk)
+    version.project.require(request.user, role)
+    return version
+
+
+def find_project(request: PersonRequest, slug: str, *, role: Role = Role.REVIEWER) -> Project:
+    project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
+    project.require(request.user, role)
+    return project
+
+
+def poll(request: PersonRequest, template: str, context: dict[str, Any], *, state: str, is_over: bool) -> HttpResponse:
+    """The answer to a page that asks every two seconds: the fragment, or nothing (204) while it shows `state` already.
+
+    286 tells htmx that nothing will change any more, and to stop asking.
+    """
+    if request.GET.get("seen") == state and not is_over:
+        return HttpResponse(status=204)
+    return render(request, template, {**context, "state": state}, status=286 if is_over else 200)

@@ -1,0 +1,121 @@
+"""One run: how it goes, its curves, what it says to the fixed prompts, its log; stop and resume."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from annotation.models import Role
+from training import actions, charts, curves, reports
+from training.models import Metric, Run
+from training.tasks import execute_run
+from training.views.requests import PersonRequest, find_run, poll
+
+
+@csp_update(settings.CHART_PAGE_CSP)
+@login_required
+@require_GET
+def run(request: PersonRequest, pk: int) -> HttpResponse:
+    run = find_run(request, pk)
+    page = reports.RunPage(run, can_change=run.project.role_of(request.user) == Role.ADMIN)
+    context: dict[str, Any] = {"run": run, "page": page, "state": page.state}
+    if request.htmx:
+        context["changed"] = page.changed_since(request.GET.get("seen", ""))
+        return poll(request, "training/run.html#live", context, state=page.state, is_over=run.is_finished)
+    drawn = zip(curves.CHARTS[run.kind], charts.items(run.kind), strict=True)
+    return render(request, "training/run.html", {**context, "charts": list(drawn)})
+
+
+@login_required
+@require_GET
+def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
+    """Points of every line of the run after a step: {"lines": {source: {"x": [], "y": []}}, "after", "is_finished"}."""
+    run = find_run(request, pk)
+    after = request.GET.get("after", "-1")
+    if not after.lstrip("-").isdigit():
+        return JsonResponse({"error": _("after must be a whole number: the last step that you have.")}, status=400)
+    # Whether it has ended was read before its points: no point written in between is missed. The newest step of an
+    # unfinished run waits, because a second line of its events may still bring more of its values.
+    rows = curves.rows(run, after=int(after))
+    rows = rows if run.is_finished else rows[:-1]
+    lines = {
+        chart.source(line): {"x": found.x, "y": found.y}
+        for chart in curves.CHARTS[run.kind]
+        for line in chart.lines
+        if (found := curves.points(rows, chart, line)).x
+    }
+    last = rows[-1][0] if rows else int(after)
+    return JsonResponse({"lines": lines, "after": last, "is_finished": run.is_finished})
+
+
+@login_required
+@require_GET
+def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
+    """One chart in numbers, for whoever does not see it."""
+    run = find_run(request, pk)
+    drawn = next((each for each in curves.CHARTS[run.kind] if each.key == chart), None)
+    if drawn is None:
+        raise Http404(_("This run has no such chart."))
+    template = "training/run_table.html" + ("#table" if request.htmx else "")
+    return render(request, template, {"run": run, "chart": drawn, "rows": curves.table(curves.rows(run), drawn)})
+
+
+@login_required
+@require_GET
+def run_csv(request: PersonRequest, pk: int) -> StreamingHttpResponse:
+    """Every value the run wrote, one line a step."""
+    run = find_run(request, pk)
+    response = StreamingHttpResponse(_csv_lines(run), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
+    return response
+
+
+def _csv_lines(run: Run) -> Iterator[str]:
+    rows = Metric.objects.filter(run=run).order_by("step")
+    names: dict[str, None] = {}
+    for values in rows.values_list("values", flat=True).iterator():
+        names.update(dict.fromkeys(values))
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(["step", "time", *names])
+    for step, time, values in rows.values_list("step", "time", "values").iterator():
+        writer.writerow([step, time, *(values.get(name, "") for name in names)])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+    yield line.getvalue()
+
+
+@login_required
+@require_POST
+def run_cancel(request: PersonRequest, pk: int) -> HttpResponse:
+    run = find_run(request, pk, role=Role.ADMIN)
+    try:
+        actions.cancel_run(run, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+    return redirect("training:run", pk=run.pk)
+
+
+@login_required
+@require_POST
+def run_resume(request: PersonRequest, pk: int) -> HttpResponse:
+    run = find_run(request, pk, role=Role.ADMIN)
+    try:
+        actions.resume_run(run, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        execute_run.delay_on_commit(run.pk)
+    return redirect("training:run", pk=run.pk)

@@ -1,0 +1,101 @@
+"""All runs, and the form that starts one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from annotation.models import Project, Role
+from training import actions
+from training.forms import RunForm
+from training.models import Run
+from training.tasks import execute_run
+from training.views.requests import PersonRequest, find_project, find_run, poll
+
+PAGE_SIZE = 50
+
+
+@login_required
+@require_GET
+def runs(request: PersonRequest) -> HttpResponse:
+    found = Run.objects.visible_to(request.user).select_related("project", "snapshot", "model", "version", "created_by")
+    chosen = {key: request.GET.get(key, "") for key in ("project", "kind", "status")}
+    found = found.filter(**{LOOKUPS[key]: value for key, value in chosen.items() if value})
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    state = "-".join(f"{run.pk}.{run.status}.{run.step}" for run in page if not run.is_finished)
+    context: dict[str, Any] = {
+        "page": page,
+        "chosen": chosen,
+        "state": state,
+        "is_moving": bool(state),
+        "projects": Project.objects.with_role(request.user, Role.REVIEWER),
+        "kinds": Run.Kind.choices,
+        "statuses": Run.Status.choices,
+        "can_start": Project.objects.with_role(request.user, Role.ADMIN).exists(),
+    }
+    if request.htmx:
+        return poll(request, "training/runs.html#list", context, state=state, is_over=not state)
+    return render(request, "training/runs.html", context)
+
+
+LOOKUPS = {"project": "project__slug", "kind": "kind", "status": "status"}
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def run_new(request: PersonRequest) -> HttpResponse:
+    """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes."""
+    number = request.GET.get("from", "")
+    earlier = find_run(request, int(number), role=Role.ADMIN) if number.isdigit() else None
+    slug = earlier.project.slug if earlier else request.GET.get("project", "")
+    projects = Project.objects.with_role(request.user, Role.ADMIN)
+    if not slug and len(projects) == 1:
+        slug = projects[0].slug
+    kind = earlier.kind if earlier else request.GET.get("kind", "")
+    if not slug or kind not in Run.Kind.values:
+        choices = {"projects": projects, "slug": slug, "kinds": KIND_HELP, "kind": kind}
+        return render(request, "training/run_new_choose.html", choices)
+    project = find_project(request, slug, role=Role.ADMIN)
+    form = RunForm(request.POST or None, project=project, kind=kind, initial=chosen_inputs(request))
+    if earlier:
+        form.initial_from(earlier)
+    if form.is_valid() and (run := _start(request, form)):
+        return redirect("training:run", pk=run.pk)
+    context = {"form": form, "project": project, "kind": kind, "kind_label": Run.Kind(kind).label, "earlier": earlier}
+    return render(request, "training/run_new.html", context, status=422 if form.errors else 200)
+
+
+KIND_HELP = [
+    (Run.Kind.REWARD, _("Learns from people's comparisons to give any answer a score.")),
+    (Run.Kind.POLICY, _("Teaches a model, with PPO, to write answers that a reward model scores high.")),
+    (Run.Kind.SFT, _("Teaches a model to imitate demonstrations and corrections.")),
+    (Run.Kind.GENERATE, _("Lets a model answer the prompts, for people to judge and for model diffs.")),
+    (Run.Kind.EVALUATE, _("Measures a model on pairs or prompts that no training saw.")),
+]
+
+
+def chosen_inputs(request: PersonRequest) -> dict[str, str]:
+    """What the page that led here already knows: the snapshot, the model, the reward model."""
+    return {
+        key: request.GET[key] for key in ("snapshot", "model", "reward_model") if request.GET.get(key, "").isdigit()
+    }
+
+
+def _start(request: PersonRequest, form: RunForm) -> Run | None:
+    """The queued run, or None with the verb's sentence on the form."""
+    inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model")}
+    try:
+        run = actions.start_run(
+            form.project, kind=form.kind, config=form.cleaned_data["config"], by=request.user, **inputs
+        )
+    except ValueError as error:
+        form.add_error(None, str(error))
+        return None
+    execute_run.delay_on_commit(run.pk)
+    return run
