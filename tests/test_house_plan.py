@@ -15,8 +15,8 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("config", "rundir", "data", "model", "losses", "advantages", "sampling"),
-    *("optimizer", "checkpoint", "measures"),
+    *("config", "rundir", "data", "model", "losses", "advantages", "sampling", "scoring"),
+    *("optimizer", "checkpoint", "measures", "ppo"),
     *("train_sft", "train_reward", "train_policy", "generate", "evaluate", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""

@@ -38,9 +38,7 @@ class World(NamedTuple):
 def make_world(vocabulary: int, horizon: int, *, seed: int) -> World:
     """Rewards that no token decides alone: a random table over whole responses and one over neighbours."""
     texts = [
-        (*body, STOP)
-        for length in range(horizon)
-        for body in itertools.product(range(1, vocabulary), repeat=length)
+        (*body, STOP) for length in range(horizon) for body in itertools.product(range(1, vocabulary), repeat=length)
     ] + list(itertools.product(range(1, vocabulary), repeat=horizon))
     generator = torch.Generator().manual_seed(seed)
     whole = torch.rand(len(texts), generator=generator, dtype=torch.float64)

@@ -131,7 +131,9 @@ def _trainer(kind: str, config: Config) -> Trainer:
         from training.rlhf.generate import generate  # noqa: PLC0415
 
         return generate
-    raise ValueError(f"{kind} runs are not here yet.")
+    from training.rlhf.evaluate import evaluate  # noqa: PLC0415
+
+    return evaluate
 
 
 class _errors_into:

@@ -1,7 +1,7 @@
 """The lines of a run's data files, read, checked, rendered to tokens and padded into batches.
 
-Three kinds of line, one named type each: PreferencePair, Prompt, Demonstration. A bad line is refused with its number,
-a prompt that stands in two splits with its name.
+One named type a kind of line: PreferencePair, Prompt, Demonstration, Answer. A bad line is refused with its number, a
+prompt that stands in two splits with its name.
 
 A conversation becomes tokens by the tokenizer's chat template with its generation prompt. A tokenizer without one gets
 the plain rendering: its BOS if it has one, then "### Role\\ncontent\\n\\n" for every message, then "### Assistant\\n".
@@ -59,12 +59,21 @@ class Demonstration(NamedTuple):
     split: str
 
 
+class Answer(NamedTuple):
+    """A response to a prompt from anywhere: a line of responses.jsonl."""
+
+    id: str  # prompt and number of the sample
+    prompt_id: str
+    prompt: Messages
+    text: str
+
+
 class _HasSplit(Protocol):
     @property
     def split(self) -> str: ...
 
 
-Line = TypeVar("Line", PreferencePair, Prompt, Demonstration)
+Line = TypeVar("Line", PreferencePair, Prompt, Demonstration, Answer)
 HasSplit = TypeVar("HasSplit", bound=_HasSplit)
 
 
@@ -87,6 +96,11 @@ def read_demonstrations(path: Path) -> list[Demonstration]:
     demonstrations = _read(path, _demonstration)
     _refuse_leakage(path, [(line.prompt_id, line.prompt, line.split) for line in demonstrations])
     return demonstrations
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The lines of responses.jsonl; ValueError with a sentence on a bad one."""
+    return _read(path, _answer)
 
 
 def of_split(lines: Sequence[HasSplit], split: str) -> list[HasSplit]:
@@ -301,6 +315,13 @@ def _prompt(values: dict[str, Any]) -> Prompt:
 def _demonstration(values: dict[str, Any]) -> Demonstration:
     messages, response = _messages(values["prompt"]), _text(values, "response")
     return Demonstration(str(values["id"]), str(values["prompt_id"]), messages, response, _split(values))
+
+
+def _answer(values: dict[str, Any]) -> Answer:
+    prompt_id = str(values["prompt_id"])
+    return Answer(
+        f"{prompt_id}/{values.get('sample', 0)}", prompt_id, _messages(values["prompt"]), _text(values, "text")
+    )
 
 
 def _messages(value: Any) -> Messages:
