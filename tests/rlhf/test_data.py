@@ -88,6 +88,22 @@ def test_a_prompt_ends_where_the_answer_begins():
     assert tokenizer.decode(plain.prompt(user("hi"))) == "<bos>### User\nhi\n\n### Assistant\n"
 
 
+def test_a_special_token_that_somebody_typed_is_text():
+    tokenizer = nano_tokenizer(with_template=False)
+    encoder = Encoder(tokenizer, max_prompt_tokens=99, max_response_tokens=99)
+    assert encoder.response("a<eos>b").count(tokenizer.eos_token_id) == 1
+    assert tokenizer.eos_token_id not in encoder.prompt(user("a<eos>b"))
+    assert tokenizer.decode(encoder.response("a<eos>b")) == "a<eos>b<eos>"
+
+
+def test_a_template_that_refuses_a_conversation_is_a_sentence():
+    tokenizer = nano_tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
+    encoder = Encoder(tokenizer, max_prompt_tokens=99, max_response_tokens=99)
+    with pytest.raises(ValueError, match="chat template refuses a conversation: roles must alternate"):
+        encoder.prompt(user("hi"))
+
+
 def test_what_is_too_long_is_cut_aloud():
     tokenizer = nano_tokenizer()
     encoder = Encoder(tokenizer, max_prompt_tokens=12, max_response_tokens=3)

@@ -127,6 +127,13 @@ def test_adapters_resume_bit_for_bit_and_the_seed_decides(tmp_path, nano_policy)
     assert summary_of(other)["log_loss"] != summary["log_loss"]
 
 
+def test_half_precision_learns_with_float32_weights(tmp_path, nano_policy):
+    run = reward_run(tmp_path / "run", nano_policy, dtype="bfloat16", epochs=4)
+    assert summary_of(run)["accuracy"] > 0.8
+    weights = load_file(run.artifact / "model.safetensors")
+    assert {weight.dtype for weight in weights.values()} == {torch.float32}
+
+
 def test_a_resume_with_other_settings_or_data_is_refused(tmp_path, nano_policy):
     run = reward_run(tmp_path / "run", nano_policy, max_steps=1)
     summary_of(run)

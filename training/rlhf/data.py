@@ -148,8 +148,8 @@ class Encoder:
         return opening + ids[len(ids) - (self.max_prompt_tokens - len(opening)) :]
 
     def response(self, text: str) -> list[int]:
-        """Token ids of the text and EOS. Too long: cut, and then without EOS."""
-        ids = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+        """Token ids of the text and EOS. Too long: cut, and then without EOS. "</s>" in the text stays text."""
+        ids = [*self._text_ids(text), self.tokenizer.eos_token_id]
         if len(ids) <= self.max_response_tokens:
             return ids
         self.num_cut_responses += 1
@@ -175,12 +175,18 @@ class Encoder:
 
     def _rendered(self, messages: Messages) -> list[int]:
         if self.tokenizer.chat_template is not None:
-            text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            try:
+                text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            except Exception as error:  # a template is a program of the model's author and may raise anything
+                raise ValueError(f"the tokenizer's chat template refuses a conversation: {error}.") from error
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         turns = [f"### {message['role'].capitalize()}\n{message['content']}\n\n" for message in messages]
-        ids = self.tokenizer("".join(turns) + "### Assistant\n", add_special_tokens=False)["input_ids"]
         begin = self.tokenizer.bos_token_id
-        return [*([] if begin is None else [begin]), *ids]
+        return [*([] if begin is None else [begin]), *self._text_ids("".join(turns) + "### Assistant\n")]
+
+    def _text_ids(self, text: str) -> list[int]:
+        """The text as people wrote it: a special token's name in it is spelled out, or it could end a response."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 class TokenBatch(NamedTuple):
