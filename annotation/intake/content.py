@@ -119,7 +119,7 @@ def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added[Prompt]
         for content_hash, new in zip(reversed(hashes), reversed(prompts), strict=True)
         if content_hash not in rows
     }
-    created = Prompt.objects.bulk_create(reversed(missing.values()))
+    created = Prompt.objects.bulk_create(list(reversed(missing.values())))
     rows.update((row.content_hash, row) for row in created)
     return Added([rows[content_hash] for content_hash in hashes], created)
 
@@ -155,7 +155,7 @@ def add_tasks(project: Project, tasks: Sequence[Task], *, overlap: int | None, p
         if key_of(task) not in rows:
             task.project, task.overlap, task.priority = project, overlap, priority
             missing.setdefault(key_of(task), task)
-    created = Task.objects.bulk_create(missing.values())
+    created = Task.objects.bulk_create(list(missing.values()))
     rows.update((key_of(row), row) for row in created)
     return Added([rows[key_of(task)] for task in tasks], created)
 
