@@ -132,20 +132,10 @@ def take_lock() -> IO[str]:
     return lock
 
 
-def manage(*arguments: str) -> None:
-    """One management command in a process of its own; its failure ends the start with its own words."""
-    done = subprocess.run([sys.executable, "manage.py", *arguments], cwd=settings.BASE_DIR)
-    if done.returncode:
-        raise SystemExit(f"manage.py {arguments[0]} failed; see its message above.")
-
-
 def prepare() -> None:
-    """The database's tables, the static files where a proxy-grade server needs them, the demo on a first start."""
-    manage("migrate", "--verbosity", "0")
-    if not settings.IS_LAPTOP:
-        manage("collectstatic", "--noinput", "--verbosity", "0")
-    elif os.environ.get("PLUMBLINE_DEMO", "1") != "0":
-        manage("load_demo", "--unless-any-project")
+    """Tables, static files, demo: config/prepare.py, whose failure ends the start with its own words."""
+    if subprocess.run([sys.executable, "-m", "config.prepare"], cwd=settings.BASE_DIR).returncode:
+        raise SystemExit("The start was given up; see the message above.")
 
 
 def wait_until_it_answers(host: str, port: int, is_stopping: Callable[[], bool]) -> None:
