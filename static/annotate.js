@@ -1,5 +1,4 @@
 // The task page by one hand, and the time at work. Without this file the page still works by mouse and Tab.
-"use strict";
 
 const IDLE_AFTER = 60_000; // milliseconds without a sign of life after which nobody is at work
 const byId = (id) => document.getElementById(id);

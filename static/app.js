@@ -1,5 +1,4 @@
 // What every page needs beside htmx. The keyboard of the task page is in annotate.js, curves are in charts.js.
-"use strict";
 
 const cookie = (name) => document.cookie.split("; ").find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation import actions, queue
 from annotation.forms import JudgmentForm, SkipForm, form_for
-from annotation.models import Assignment, Judgment, Project
+from annotation.models import Assignment, Guidelines, Judgment, Project
 from annotation.views.access import PersonRequest, person_required, project_for
 
 
@@ -28,6 +28,9 @@ class TaskPage:
     assignment: Assignment | None
     num_today: int
     can_undo: bool
+    guidelines: Guidelines | None
+    new_guidelines: Guidelines | None = None
+    """The current version, when the person's last judgment here was made under another."""
     form: JudgmentForm | None = None
     skip_form: SkipForm | None = None
     sentences: list[str] = dataclasses.field(default_factory=list)
@@ -122,8 +125,16 @@ def next_page(request: PersonRequest, project: Project) -> TaskPage:
 
 def empty_page(request: PersonRequest, project: Project) -> TaskPage:
     own = Judgment.objects.counted().of(request.user).in_project(project)
-    today = timezone.localtime().replace(hour=0, minute=0, second=0)
-    return TaskPage(project=project, assignment=None, num_today=own.since(today).count(), can_undo=own.exists())
+    last = own.order_by("-created_at", "-id").first()
+    guidelines = project.current_guidelines
+    return TaskPage(
+        project=project,
+        assignment=None,
+        num_today=own.since(timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)).count(),
+        can_undo=last is not None,
+        guidelines=guidelines,
+        new_guidelines=guidelines if guidelines and last and last.guidelines_id != guidelines.pk else None,
+    )
 
 
 def page_for(

@@ -25,8 +25,6 @@ def guidelines(request: PersonRequest, slug: str) -> HttpResponse:
             published = actions.publish_guidelines(project, text=form.cleaned_data["text"], by=request.user)
             messages.success(request, _("Version %(version)d is what people see now.") % {"version": published.version})
             return redirect("annotation:guidelines", slug)
-    template = "annotation/guidelines.html"
-    if request.htmx:
-        template += "#text"
+    template = "annotation/_guidelines.html" if request.htmx else "annotation/guidelines.html"
     context = {"project": project, "role": role, "guidelines": current, "form": form}
     return render(request, template, context, status=422 if form and form.errors else 200)

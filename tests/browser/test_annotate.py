@@ -150,6 +150,38 @@ def test_an_expired_login_costs_no_text(
     assert Judgment.objects.get().rationale == "a long thought"
 
 
+def test_a_reload_costs_no_text(open_page: OpenPage, project: Project, alice: User) -> None:
+    page = open_page(alice)
+    page.goto(ANNOTATE)
+    page.keyboard.press("n")
+    page.keyboard.type("a long thought")
+    page.keyboard.press("Escape")
+    page.keyboard.press("e")
+    page.locator("#id_right_correction").fill("better words")
+    page.reload()
+    expect(page.locator("#id_rationale")).to_have_value("a long thought")
+    expect(page.locator("#id_right_correction")).to_have_value("better words")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    number_of_today(page, 1)
+    expect(page.locator("#id_rationale")).to_have_value("")
+    page.reload()
+    expect(page.locator("#id_rationale")).to_have_value("")
+
+
+def test_new_guidelines_are_in_the_drawer_at_once(open_page: OpenPage, project: Project, alice: User) -> None:
+    page = open_page(alice)
+    page.goto(ANNOTATE)
+    actions.publish_guidelines(project, text="Be **brief** from now on.", by=None)
+    page.keyboard.press("g")
+    expect(page.locator("#guidelines")).to_contain_text("Be brief from now on.")
+    page.keyboard.press("Escape")
+    expect(page.locator("#guidelines")).to_be_hidden()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    number_of_today(page, 1)
+
+
 def test_a_dropped_network_costs_no_text(open_page: OpenPage, project: Project, alice: User) -> None:
     page = open_page(alice, expected=("htmx:sendError", "htmx:afterRequest", "net::ERR_FAILED"))
     page.goto(ANNOTATE)
