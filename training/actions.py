@@ -188,10 +188,12 @@ def register_version(
     if same_name and (run is None or same_name.run_id != run.pk):
         raise ValueError(f"{project} already has a version named {name!r}: choose another name.")
     values: dict[str, Any] = {"kind": kind, "parent": parent, "revision": revision, "metrics": dict(metrics or {})}
+    values["presets"] = dict(parent.presets) if parent else {}
     if revision:
         values["location"] = str(path)
     else:
         artifacts.check(Path(path), kind=kind)
+        values["presets"] |= artifacts.read_presets(Path(path))
         kept = artifacts.keep(Path(path), project_slug=project.slug, name=name)
         values |= {"location": str(kept), "checksum": artifacts.checksum(kept)}
     values |= {"project": project, "name": name, "created_by": by}

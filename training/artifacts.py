@@ -12,6 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from training.models import ModelVersion
+from training.rlhf import config as rlhf
 from training.rlhf.rundir import new_folder
 
 
@@ -31,6 +32,23 @@ def read_card(folder: Path) -> dict[str, object]:
     """What plumbline.json says of the artifact; nothing where there is none."""
     card = folder / "plumbline.json"
     return json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+
+
+def read_presets(folder: Path) -> dict[str, dict[str, object]]:
+    """Settings that suit the model, by kind of run, which presets.json in its folder may name; none where it is absent.
+
+    ValueError with the config's own sentence when it names a setting that a kind of run does not have.
+    """
+    file = folder / "presets.json"
+    if not file.is_file():
+        return {}
+    presets: dict[str, dict[str, object]] = json.loads(file.read_text(encoding="utf-8"))
+    for kind, values in presets.items():
+        try:
+            rlhf.from_dict(kind, values)
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return presets
 
 
 def checksum(folder: Path) -> str:

@@ -53,6 +53,7 @@ class RunForm(forms.Form):
         self.settings = [setting for setting in describe(KINDS[kind]) if not setting.filled_by_app]
         for setting in self.settings:
             self.fields[setting.name] = draw(setting)
+        self._suggest()
         for field in self.fields.values():
             field.widget.attrs.pop("required", None)
         self.use_required_attribute = False
@@ -91,6 +92,15 @@ class RunForm(forms.Form):
             initial=_default(scorers),
             error_messages={"required": _("Choose the reward model that scores the answers, or train one first.")},
         )
+
+    def _suggest(self) -> None:
+        """Begin with the settings that suit the model, where it brings any."""
+        chosen = self.initial.get("model") or self.fields["model"].initial
+        version = ModelVersion.objects.filter(project=self.project, pk=chosen).first()
+        presets = version.presets.get(self.kind, {}) if version else {}
+        for setting in self.settings:
+            if setting.name in presets:
+                self.initial.setdefault(setting.name, presets[setting.name])
 
     @property
     def essential(self) -> list[forms.BoundField]:

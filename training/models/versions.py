@@ -49,6 +49,9 @@ class ModelVersion(models.Model):
     revision = models.CharField(max_length=100, blank=True, help_text=_("The pinned revision of a hub's model."))
     checksum = models.CharField(max_length=64, blank=True, help_text=_("SHA-256 over the artifact's files."))
     metrics = models.JSONField(default=dict, blank=True)
+    presets = models.JSONField(
+        default=dict, blank=True, help_text=_("Settings that suit it, by kind of run; descendants inherit them.")
+    )
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
