@@ -21,9 +21,12 @@ from training.rlhf.sampling import Responses
 
 
 def response_texts(tokenizer: PreTrainedTokenizerBase, responses: Responses) -> list[str]:
-    """What a person reads: the response tokens without special ones."""
+    """What a person reads: the response tokens without special ones.
+
+    A byte-level model may write a NUL character, which no database keeps: it stands as U+FFFD, as broken UTF-8 does.
+    """
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in responses.texts()]
-    return [str(text) for text in texts]
+    return [str(text).replace("\0", "\N{REPLACEMENT CHARACTER}") for text in texts]
 
 
 class Scorer:
