@@ -45,7 +45,6 @@ def test_a_folder_without_a_model_is_a_sentence(project: Project, tmp_path: Path
         register(tmp_path / "missing")
 
 
-def test_an_unknown_project_is_a_sentence_or_nothing(db: None, nano_policy: Path) -> None:
+def test_an_unknown_project_is_a_sentence(db: None, nano_policy: Path) -> None:
     with pytest.raises(CommandError, match="There is no project"):
         register(nano_policy, project="nothing")
-    assert register(nano_policy, project="nothing", if_project=True) == ""

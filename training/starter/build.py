@@ -138,9 +138,8 @@ def teach(run: Path, *, lesson: str, model: Path) -> Path:
 
 
 def publish(artifact: Path, *, model: Path) -> None:
-    """Put the finished model where the demo finds it, with a card that says how it came to be."""
-    shutil.rmtree(model, ignore_errors=True)
-    shutil.copytree(artifact, model)
+    """Put the finished model where the demo finds it, beside its presets.json; with a card of how it came to be."""
+    shutil.copytree(artifact, model, dirs_exist_ok=True)
     about = json.loads((model / "plumbline.json").read_text(encoding="utf-8"))
     about["parent"] = ""  # the folder of the lesson before, which nobody else has
     (model / "plumbline.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

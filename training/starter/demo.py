@@ -4,7 +4,8 @@
 
 Writes `annotation/demo/support_replies.jsonl`, which is in the repository and which `manage.py load_demo` loads: one
 message a line with its responses. The replies come from the product's own `generate` run at temperature 1, as they
-fall; only a reply that is the same word for word as the other one of its pair is drawn again.
+fall; drawn again is only what people could not judge: a reply with broken characters (one in 150, from the tail of a
+byte-level vocabulary), or one that is the same word for word as the other of its pair.
 """
 
 import argparse
@@ -55,6 +56,12 @@ def answer(
     return replies
 
 
+def is_readable(text: str) -> bool:
+    return bool(text.strip()) and all(
+        character.isprintable() and character != "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=Path("var/starter/demo"), help="run folder to generate in")
@@ -63,9 +70,9 @@ def main() -> None:
     replies = answer(arguments.run, model=MODEL, texts=texts, samples=SAMPLES, seed=SEED)
     with OUT.open("w", encoding="utf-8") as file:
         for text in texts:
-            pair = list(dict.fromkeys(row["text"] for row in replies[text]))[:2]
+            pair = list(dict.fromkeys(row["text"] for row in replies[text] if is_readable(row["text"])))[:2]
             if len(pair) < 2:
-                raise SystemExit(f"The model always says the same to {text!r}: raise SAMPLES.")
+                raise SystemExit(f"The model says too little that differs to {text!r}: raise SAMPLES.")
             responses = [{"text": reply, "source": SOURCE} for reply in pair]
             file.write(json.dumps({"prompt": text, "responses": responses}) + "\n")
 

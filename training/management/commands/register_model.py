@@ -24,12 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("path", type=Path, help="folder with config.json, a tokenizer and safetensors weights")
         parser.add_argument("--name", required=True, help="the version's name, also the source label of its answers")
         parser.add_argument("--project", required=True, help="slug of the project")
-        parser.add_argument("--if-project", action="store_true", help="do nothing where there is no such project")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = Project.objects.filter(slug=options["project"]).first()
-        if project is None and options["if_project"]:
-            return
         if project is None:
             raise CommandError(f"There is no project {options['project']!r}: create it first, or load_demo.")
         path, name = options["path"], options["name"]
@@ -37,7 +34,8 @@ class Command(BaseCommand):
             version = registered(project, path=path, name=name)
         except ValueError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{version.name} is a base model of {project}, kept in {version.location}.")
+        if options["verbosity"]:
+            self.stdout.write(f"{version.name} is a base model of {project}, kept in {version.location}.")
 
 
 def registered(project: Project, *, path: Path, name: str) -> ModelVersion:
