@@ -90,7 +90,7 @@ def trainer_config(run: Run) -> rlhf.Config:
     if run.reward_model:
         values["reward_model"] = run.reward_model.location
     if run.kind == Run.Kind.EVALUATE and run.model and run.model.kind == ModelVersion.Kind.POLICY and run.model.parent:
-        values["reference_model"] = run.model.parent.location
+        values |= {"reference_model": run.model.parent.location, "reference_revision": run.model.parent.revision}
     return rlhf.from_dict(run.kind, values)
 
 

@@ -33,6 +33,7 @@ def test_describe_gives_what_a_form_needs():
     assert fields["model"].filled_by_app and not fields["seed"].filled_by_app
     assert {field.name for field in describe(PolicyConfig) if field.filled_by_app} == {
         "model",
+        "revision",
         "reward_model",
         "value_model",
     }

@@ -30,7 +30,7 @@ def bounded(
 
 
 def app_filled() -> Any:
-    """A path that the web app fills in and a form does not ask for; a person who writes config.json by hand does."""
+    """A place that the web app fills in and a form does not ask for; a person who writes config.json by hand does."""
     return dataclasses.field(default="", metadata={"filled_by": "app"})
 
 
@@ -40,7 +40,7 @@ class RunConfig:
 
     model: str = app_filled()
     """Folder of the model to start from or to use (transformers, safetensors), or a hub id with a pinned revision."""
-    revision: str = ""
+    revision: str = app_filled()
     """Commit of the hub model; needed when `model` is a hub id, so that one config means one set of weights."""
     seed: int = bounded(0, at_least=0, at_most=2**31 - 1)
     """Fixes data order, initialisation and sampling: the same seed on the same machine gives the same numbers."""
@@ -253,6 +253,8 @@ class EvaluateConfig(RunConfig):
     """Folder of the reward model that scores a policy's answers; not used when `model` is a reward model."""
     reference_model: str = app_filled()
     """Folder of the causal model that the policy's KL is measured from; empty leaves the KL out."""
+    reference_revision: str = app_filled()
+    """Commit of the reference model when it is a hub id."""
     batch_size: int = bounded(16, at_least=1)
     """Pairs or answers at once."""
     temperature: float = bounded(1.0, above=0)

@@ -125,12 +125,12 @@ def load_panel(config: EvaluateConfig) -> Panel:
     refuse_foreign_tokenizer(policy, tokenizer)
     reference = scorer = None
     if config.reference_model:
-        if not same_tokens(tokenizer, load_tokenizer(config.reference_model)):
+        if not same_tokens(tokenizer, load_tokenizer(config.reference_model, config.reference_revision)):
             raise ValueError(
                 f"the tokenizers of model {config.model!r} and reference_model {config.reference_model!r} differ, so "
                 "their log-probabilities cannot be compared: name a reference of the same family, or none."
             )
-        reference = load_policy(config.reference_model, device=device)
+        reference = load_policy(config.reference_model, config.reference_revision, device=device)
     if config.reward_model:
         reward = load_scalar(config.reward_model, device=device)
         scorer = Scorer(reward, load_tokenizer(config.reward_model), tokenizer, config)
