@@ -1,6 +1,7 @@
 """Data lines become typed records, tokens and batches; bad ones a sentence with their number."""
 
 import json
+import random
 
 import pytest
 
@@ -145,3 +146,19 @@ def test_micro_batches_hold_every_row_once_by_length():
     lengths = [5, 1, 4, 2, 3]
     assert list(micro_batches(range(5), size=2, length=lengths.__getitem__)) == [[1, 3], [4, 2], [0]]
     assert list(micro_batches(range(5), size=0, length=lengths.__getitem__)) == [[1, 3, 4, 2, 0]]
+
+
+def test_micro_batches_weigh_padding_against_passes():
+    """Lengths 100, 10, 10: one pass holds 300 tokens, two hold 120; the second pays at 64 tokens a pass, not at 500."""
+    lengths = [100, 10, 10]
+    cut = {
+        cost: list(micro_batches(range(3), size=0, length=lengths.__getitem__, pass_cost=cost)) for cost in (64, 500)
+    }
+    assert cut == {64: [[1, 2], [0]], 500: [[1, 2, 0]]}
+    many = random.Random(0).choices(range(1, 200), k=40)
+    by_cost = list(micro_batches(range(40), size=7, length=many.__getitem__, pass_cost=64))
+    by_size = list(micro_batches(range(40), size=7, length=many.__getitem__))
+    assert sorted(row for piece in by_cost for row in piece) == list(range(40))
+    assert max(len(piece) for piece in by_cost) <= 7
+    costs = [sum(len(piece) * max(many[row] for row in piece) + 64 for piece in plan) for plan in (by_cost, by_size)]
+    assert costs[0] < costs[1]
