@@ -65,7 +65,7 @@ const act = (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return submit();
   if (event.ctrlKey || event.metaKey) return false;
   if (event.key === "Escape" && isWriting(target)) { target.closest("details[open]")?.removeAttribute("open"); target.blur(); return true; }
-  if (isWriting(target)) return false;
+  if (isWriting(target) || (event.key.length === 1 && !singleKeys())) return false;
   if (event.key === "Enter" && target.closest("a, button, summary")) return false;
   if (one(".drawer:popover-open, #keys:popover-open")) return false;
   if (/^[1-9]$/.test(event.key)) return digit(Number(event.key));
@@ -75,6 +75,15 @@ const act = (event) => {
 document.addEventListener("keydown", (event) => { if (act(event)) event.preventDefault(); });
 document.addEventListener("change", () => { if (byId("hint")) byId("hint").textContent = ""; });
 document.addEventListener("click", (event) => { if (event.target.closest("[data-correct]")) keys.e(); });
+
+// Single keys can be switched off, for people whose speech input or tremor presses them by accident.
+const singleKeys = (value) => {
+  if (value !== undefined) localStorage.setItem("single-keys", value ? "on" : "off");
+  return localStorage.getItem("single-keys") !== "off";
+};
+byId("single-keys").checked = singleKeys();
+byId("single-keys").closest("p").hidden = false;
+byId("single-keys").addEventListener("change", (event) => singleKeys(event.target.checked));
 
 // --- A task arrived: its time starts, readers are told, the newest turn of the conversation is in sight ---
 const arrived = () => {

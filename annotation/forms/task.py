@@ -117,6 +117,18 @@ class JudgmentForm(forms.Form):
     def ratings(self) -> dict[int, int]:
         return {}
 
+    def repeats(self, judgment: Judgment) -> bool:
+        """Whether the judgment already says all that this form says."""
+        corrected = {response.parent_id: response.text for response in judgment.corrections.all()}
+        preferred, strength, both_bad = self.said()
+        return (
+            (preferred, strength, both_bad) == (judgment.preferred, judgment.strength, judgment.both_bad)
+            and self.ratings() == {rating.criterion_id: rating.value for rating in judgment.ratings.all()}
+            and one_newline(self.cleaned_data["rationale"]).strip() == judgment.rationale
+            and set(self.cleaned_data["flags"]) == set(judgment.flags)
+            and {pk: text.strip() for pk, text in self.corrections().items()} == corrected
+        )
+
     def verdict(self) -> Verdict:
         preferred, strength, both_bad = self.said()
         values = self.cleaned_data

@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,6 +21,10 @@ from annotation import actions, queue
 from annotation.forms import JudgmentForm, SkipForm, form_for
 from annotation.models import Assignment, Guidelines, Judgment, Project
 from annotation.views.access import PersonRequest, person_required, project_for
+
+JUDGED_BEFORE = gettext_lazy(
+    "You had judged that task already, perhaps in another tab, and that judgment stands. To change it, undo it first."
+)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -68,7 +73,8 @@ def judge(request: PersonRequest, pk: int) -> HttpResponse:
         except ValueError as error:
             form.add_error(None, str(error))
         else:
-            return go_on(request, assignment.task.project, said=_("Saved."), notice=judged.notice)
+            notice = judged.notice or ("" if judged.is_new or form.repeats(judged.judgment) else str(JUDGED_BEFORE))
+            return go_on(request, assignment.task.project, said=_("Saved."), notice=notice)
     return show(request, page_for(request, assignment, form=form), status=422)
 
 

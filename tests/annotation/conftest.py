@@ -1,6 +1,7 @@
 """The cast of the labelling tests: Alice annotates, Bob reviews, Carol is admin, Charlie is a stranger; some tasks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -76,3 +77,10 @@ def browser_of(user: User | None) -> Client:
     if user is not None:
         client.force_login(user)
     return client
+
+
+def text_of(user: User, path: str, **values: Any) -> str:
+    """The page that person gets there."""
+    response = browser_of(user).get(path, values)
+    assert response.status_code == 200
+    return response.content.decode()

@@ -127,8 +127,11 @@ def test_a_submit_sent_twice_counts_once(project: Project, tasks: list[Task], al
     open_page(browser, project)
     held, key = lent(alice), str(uuid.uuid4())
     for _time in range(2):
-        assert send(browser, held, submission_key=key, choice="1").status_code == 200
-    assert send(browser, held, choice="-1").status_code == 200
+        answer = send(browser, held, submission_key=key, choice="1", left_correction="Better")
+        assert answer.status_code == 200
+        assert "judged that task already" not in answer.content.decode()
+    other_tab = send(browser, held, choice="-1")
+    assert "judged that task already" in other_tab.content.decode()
     assert Judgment.objects.count() == 1
     assert Task.objects.get(pk=held.task_id).num_judged == 1
 

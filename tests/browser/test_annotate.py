@@ -120,6 +120,21 @@ def test_an_answer_is_corrected_in_place(open_page: OpenPage, project: Project, 
     assert Judgment.objects.get().corrections.get().text == "Much better words"
 
 
+def test_single_keys_can_be_switched_off(open_page: OpenPage, project: Project, alice: User) -> None:
+    page = open_page(alice)
+    page.goto(ANNOTATE)
+    page.keyboard.press("?")
+    page.get_by_label("Use single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    page.keyboard.press("1")
+    expect(page.get_by_label("A much better")).not_to_be_checked()
+    page.get_by_label("A much better").focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    number_of_today(page, 1)
+
+
 def test_a_screen_reader_is_told_and_the_focus_is_in_the_new_task(
     open_page: OpenPage, project: Project, alice: User
 ) -> None:
