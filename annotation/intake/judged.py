@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from django.contrib.auth.hashers import make_password
+from django.db.models import F
+from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
@@ -76,22 +78,26 @@ def keep_judgments(project: Project, items: Sequence[SaidOfTask], *, source: str
     if not items:
         return kept
     # Locked in one order, so that two imports and the queue never wait for each other in a circle.
-    tasks = {
-        task.pk: task
-        for task in Task.objects.select_for_update(no_key=True)
-        .filter(pk__in={item.task.pk for item in items})
-        .order_by("pk")
-    }
+    locked = Task.objects.select_for_update(no_key=True).filter(pk__in={item.task.pk for item in items})
+    list(locked.order_by("pk").values_list("pk"))
     annotators = _annotators(project, {item.name for item in items}, source=source)
     rows = list(_new_rows(project, items, annotators, kept))
     _create(rows)
-    for task_id, num in Counter(row.item.task.pk for row in rows).items():
-        task = tasks[task_id]
-        task.num_judged += num
-        task.overlap = max(task.overlap, task.num_judged + task.num_leased)
-    Task.objects.bulk_update(tasks.values(), ["num_judged", "overlap"])
+    _raise_counters(Counter(row.item.task.pk for row in rows))
     kept.num_new = len(rows)
     return kept
+
+
+def _raise_counters(num_judged: Counter[int]) -> None:
+    """Task id to the number of its new judgments; one statement for all tasks with the same number."""
+    by_num: dict[int, list[int]] = defaultdict(list)
+    for task_id, num in num_judged.items():
+        by_num[num].append(task_id)
+    for num, task_ids in by_num.items():
+        Task.objects.filter(pk__in=task_ids).update(
+            num_judged=F("num_judged") + num,
+            overlap=Greatest(F("overlap"), F("num_judged") + F("num_leased") + num),
+        )
 
 
 def _new_rows(
