@@ -132,7 +132,8 @@ class Assignment(models.Model):
         OTHER = "other", _("other")
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
-    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="assignments")
+    # Protected: with the row, the place it holds in the task's counters would be lost. Who leaves is made inactive.
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.LEASED)
     is_swapped = models.BooleanField(help_text="True: response_b was shown on the left.")
     leased_at = models.DateTimeField(default=timezone.now)

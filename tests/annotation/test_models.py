@@ -6,6 +6,7 @@ import uuid
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
 from django.utils import timezone
 
 from annotation import actions, queue
@@ -139,6 +140,12 @@ class TestJudging:
             Assignment.objects.create(
                 task=assignment.task, annotator=assignment.annotator, is_swapped=False, expires_at=timezone.now()
             )
+
+    def test_who_holds_a_task_is_not_deleted(self, assignment: Assignment, alice: User) -> None:
+        """Their lease would vanish and the task would keep the place for nobody."""
+        with pytest.raises(ProtectedError):
+            alice.delete()
+        assert Assignment.objects.live().of(alice).exists()
 
     def test_one_judgment_per_person_and_task(self, judgment: Judgment) -> None:
         same = {"task": judgment.task, "annotator": judgment.annotator, "assignment": judgment.assignment}
