@@ -52,7 +52,7 @@ const keys = {
   s: () => { byId("skip")?.showPopover(); byId("skip")?.querySelector("input[type=radio]").focus(); return Boolean(byId("skip")); },
   f: () => unfold(document.querySelectorAll("details.tool")[0]),
   n: () => unfold(document.querySelectorAll("details.tool")[1]),
-  e: () => { const all = document.querySelectorAll("details.correct"); for (const each of all) each.open = true; return unfold(all[0]); },
+  e: () => { const all = document.querySelectorAll("details.correct"); for (const each of all) each.open = true; unfold(all[0]); all[0].scrollIntoView({ block: "center" }); return true; },
   u: () => press("button[form=undo]"),
   g: () => press("[popovertarget=guidelines]"),
   "?": () => press("[popovertarget=keys]"),
