@@ -5,6 +5,7 @@ Everything comes in once however often it is sent. docs/formats.md describes the
 
 from annotation.intake.content import (
     NewResponse,
+    add_answered_prompts,
     add_comparisons,
     add_prompt,
     add_ratings,
@@ -19,6 +20,7 @@ __all__ = [
     "ImportReport",
     "LineError",
     "NewResponse",
+    "add_answered_prompts",
     "add_comparisons",
     "add_prompt",
     "add_ratings",

@@ -6,6 +6,7 @@ give the same rows as one. The lock does not stop anybody from judging.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -66,6 +67,16 @@ def add_responses(prompt: Prompt, responses: Iterable[NewResponse]) -> list[Resp
     """One row for each, in the order given; a source's same answer to the same prompt is the same row."""
     lock(prompt.project)
     return add_answers([(prompt, response) for response in responses]).rows
+
+
+@transaction.atomic
+def add_answered_prompts(
+    project: Project, answered: Sequence[tuple[str | Sequence[Mapping[str, str]], Sequence[NewResponse]]]
+) -> list[list[Response]]:
+    """Many prompts with their responses in a few statements; the responses of each, in the order given."""
+    lock(project)
+    prompts = add_prompts(project, [NewPrompt(as_messages(prompt)) for prompt, _responses in answered]).rows
+    return add_answers_of(prompts, [responses for _prompt, responses in answered])[0]
 
 
 @transaction.atomic
@@ -141,6 +152,15 @@ def add_answers(answers: Sequence[tuple[Prompt, NewResponse]]) -> Added[Response
     created = Response.objects.bulk_create(sorted(missing.values(), key=lambda row: (row.content_hash, row.source)))
     rows.update(((row.prompt_id, row.source, row.content_hash), row) for row in created)
     return Added([rows[key] for key in keys], created)
+
+
+def add_answers_of(
+    prompts: Sequence[Prompt], responses: Sequence[Sequence[NewResponse]]
+) -> tuple[list[list[Response]], int]:
+    """(the rows of each prompt's responses, how many are new). The caller holds the project's lock."""
+    added = add_answers([(prompt, new) for prompt, of in zip(prompts, responses, strict=True) for new in of])
+    rows = iter(added.rows)
+    return [list(itertools.islice(rows, len(of))) for of in responses], len(added.created)
 
 
 def add_tasks(project: Project, tasks: Sequence[Task], *, overlap: int | None, priority: int) -> Added[Task]:

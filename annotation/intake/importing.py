@@ -13,7 +13,7 @@ from typing import Literal
 
 from django.db import connection, transaction
 
-from annotation.intake.content import add_answers, add_prompts, add_tasks, comparison_of, lock, rating_of
+from annotation.intake.content import add_answers_of, add_prompts, add_tasks, comparison_of, lock, rating_of
 from annotation.intake.formats import Entry, Format, read_line
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
 from annotation.models import Project, Response, Task, User
@@ -132,15 +132,7 @@ def _write(
 ) -> None:
     """One batch, under the project's lock."""
     prompts = add_prompts(project, [entry.prompt for _number, entry in entries])
-    answers = add_answers(
-        [
-            (prompt, response)
-            for prompt, (_number, entry) in zip(prompts.rows, entries, strict=True)
-            for response in entry.responses
-        ]
-    )
-    rows = iter(answers.rows)
-    responses = [list(itertools.islice(rows, len(entry.responses))) for _number, entry in entries]
+    responses, num_responses = add_answers_of(prompts.rows, [entry.responses for _number, entry in entries])
     asked = add_tasks(project, list(_asked(responses, create_tasks)), overlap=overlap, priority=priority)
     said = [
         (number, answers_of, entry.said)
@@ -162,7 +154,7 @@ def _write(
         source=source,
     )
     report.num_prompts += len(prompts.created)
-    report.num_responses += len(answers.created)
+    report.num_responses += num_responses
     report.num_tasks += len(asked.created) + len(judged.created)
     report.num_judgments += kept.num_new
     report.num_known_judgments += kept.num_known

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+from pytest_django import DjangoAssertNumQueries
 
 from annotation import actions, export, intake, queue
 from annotation.intake import NewResponse, import_lines
@@ -40,6 +41,16 @@ class TestContent:
         assert rows[0] == rows[2]
         assert intake.add_responses(prompt, new) == rows
         assert Response.objects.count() == 3
+
+    def test_many_prompts_in_few_statements(
+        self, project: Project, django_assert_max_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        answered = [(f"{n}?", [NewResponse(f"yes {n}", "v1"), NewResponse("no", "v1")]) for n in range(40)]
+        with django_assert_max_num_queries(9):
+            rows = intake.add_answered_prompts(project, answered)
+        assert [[row.text for row in of] for of in rows] == [[new.text for new in of] for _, of in answered]
+        assert [of[0].prompt.messages[0]["content"] for of in rows] == [prompt for prompt, _ in answered]
+        assert intake.add_answered_prompts(project, answered) == rows
 
     def test_the_lower_id_does_not_tell_which_came_first(self, project: Project) -> None:
         """Of 60 pairs given in one order, neither nearly all nor nearly none keep it (chance of failing: 1e-9)."""

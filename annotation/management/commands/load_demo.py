@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from annotation import actions, intake
-from annotation.models import Project, Prompt, Response, Role, User
+from annotation.models import Project, Response, Role, User
 
 SLUG = "support-replies"
 DEMO = Path(__file__).parents[2] / "demo"
@@ -72,7 +72,7 @@ def load() -> dict[str, str]:
             user.save()
             actions.add_member(project, user=user, role=role)
     lines = (DEMO / "support_replies.jsonl").read_text(encoding="utf-8").splitlines()
-    add_tasks(project, [add_line(project, json.loads(line)) for line in lines])
+    add_tasks(project, intake.add_answered_prompts(project, [read_line(line) for line in lines]))
     return passwords
 
 
@@ -90,11 +90,10 @@ def create_project() -> Project:
     return project
 
 
-def add_line(project: Project, line: dict[str, Any]) -> list[Response]:
+def read_line(text: str) -> tuple[str, list[intake.NewResponse]]:
     """One prompt with its replies."""
-    prompt: Prompt = intake.add_prompt(project, line["prompt"])
-    replies = [intake.NewResponse(reply["text"], reply["source"]) for reply in line["responses"]]
-    return intake.add_responses(prompt, replies)
+    line = json.loads(text)
+    return line["prompt"], [intake.NewResponse(reply["text"], reply["source"]) for reply in line["responses"]]
 
 
 def add_tasks(project: Project, answered: Sequence[list[Response]]) -> None:
