@@ -1,0 +1,59 @@
+"""The product's pages driven by a person's moves, for the whole-thread test, the screenshots and the benchmarks."""
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.product import Product
+
+LONG = 300_000
+"""Milliseconds a run may take on a busy machine before the driver gives up."""
+
+
+def enter(browser: Browser, product: Product, name: str, *, width: int = 1440, theme: str = "light") -> Page:
+    """A page in which the demo's person has logged in by typing name and password."""
+    context = browser.new_context(
+        base_url=product.url,
+        viewport={"width": width, "height": 900 if width > 500 else 740},
+        color_scheme="dark" if theme == "dark" else "light",
+    )
+    page = context.new_page()
+    page.goto("/login/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(product.logins[name])
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: not url.endswith("/login/"))
+    return page
+
+
+def label_by_keyboard(page: Page, slug: str, keys: str) -> None:
+    """One judgment a key, each sent with Enter; waits until the next task is there."""
+    page.goto(f"/projects/{slug}/annotate/")
+    for key in keys:
+        form = page.locator("form#judgment")
+        sent = form.locator("[name=submission_key]").get_attribute("value")
+        page.keyboard.press(key)
+        page.keyboard.press("Enter")
+        expect(page.locator(f"[name=submission_key][value='{sent}']")).to_have_count(0)
+
+
+def freeze(page: Page, slug: str) -> None:
+    """Freeze the labels; the browser then shows the form of a reward run on the new snapshot."""
+    page.goto(f"/projects/{slug}/freeze/")
+    page.get_by_role("button", name="Freeze and train a reward model").click()
+    page.wait_for_url("**/runs/new/**")
+
+
+def start_run(page: Page, **settings: object) -> str:
+    """Fill the open new-run form, start it, and return the run's address."""
+    for name, value in settings.items():
+        control = page.locator(f"[name={name}]")
+        if not control.is_visible():
+            page.locator("details.foldable > summary").click()
+        control.fill(str(value))
+    page.get_by_role("button", name="Start the run").click()
+    page.wait_for_url(lambda url: "/runs/new/" not in url)
+    return page.url
+
+
+def wait_for_status(page: Page, status: str = "succeeded") -> None:
+    """The run page changes by itself: nobody reloads it."""
+    expect(page.locator("#progress .badge").first).to_have_text(status, timeout=LONG)
