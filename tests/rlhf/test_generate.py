@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from tests.rlhf.nano import events_of, make_run, train, user
+from training.rlhf.generate import generate
 from training.rlhf.model import load_tokenizer, new_scalar, save_model
-from training.rlhf.rundir import RunDir, new_folder
+from training.rlhf.rundir import RunDir, Stopped, new_folder
 
 PROMPTS = [{"id": f"p{i}", "messages": user("why? " * i), "split": "test" if i == 4 else "train"} for i in range(5)]
 
@@ -73,4 +74,11 @@ def test_an_empty_split_is_refused_in_a_sentence(nano_policy, tmp_path):
     run = make_run(tmp_path / "run", "generate", {"model": str(nano_policy), "split": "validation"}, prompts=PROMPTS)
     train("generate", run, expect=2)
     assert "validation split is empty" in events_of(run, "error")[0]["message"]
+    assert not run.responses.exists()
+
+
+def test_cancelled_it_writes_nothing(nano_policy, tmp_path):
+    run = make_run(tmp_path / "run", "generate", {"model": str(nano_policy), "max_response_tokens": 6}, prompts=PROMPTS)
+    with run.open_events() as events, pytest.raises(Stopped, match="cancelled"):
+        generate(run.read_config("generate"), run, events, lambda: "cancelled")
     assert not run.responses.exists()

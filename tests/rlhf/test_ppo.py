@@ -177,6 +177,12 @@ def test_a_value_model_far_off_does_not_shrink_the_policys_step():
     assert torch.equal(ends[0], ends[1])
 
 
+def test_dual_clip_is_off_or_above_one():
+    assert world_config(dual_clip=3.0).dual_clip == 3.0 and world_config().dual_clip == 0.0
+    with pytest.raises(ValueError, match=r"dual_clip must be 0 \(off\) or above 1, got 0.5"):
+        world_config(dual_clip=0.5)
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_step():
     config = world_config(rollout_batch_size=16)
     actors = tiny_actors(5, config)

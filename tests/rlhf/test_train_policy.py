@@ -284,6 +284,27 @@ def test_a_value_model_that_reads_other_tokens_is_refused(models, tmp_path):
         run_here(run)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dtype": "bfloat16"},
+        {"adam_eps_style": "tf", "lr_schedule": "cosine", "warmup_steps": 1},
+        {"score_at": "first_pad", "whiten_rewards": True, "advantage_variance": "unbiased"},
+        {"kl_stop": 0.01, "dual_clip": 3.0, "entropy_coef": 0.01, "reward_clip": 1.0, "temperature": 0.7},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_every_switch_runs(models, tmp_path, changes):
+    """Each changes the numbers and none breaks the first ratio."""
+    plain = make_run(tmp_path / "plain", "policy", settings(models, num_steps=2), prompts=prompt_lines())
+    other = make_run(tmp_path / "other", "policy", settings(models, num_steps=2, **changes), prompts=prompt_lines())
+    for run in (plain, other):
+        run_here(run)
+    values, usual = metrics_by_step(other), metrics_by_step(plain)
+    assert values[2]["loss/policy"] != usual[2]["loss/policy"]
+    assert all(step["policy/first_ratio_error"] == 0.0 for step in values.values())
+
+
 def test_every_prompt_is_answered_once_before_any_comes_again():
     config = PolicyConfig(rollout_batch_size=4)
     order = [row for step in range(5) for row in prompts_of_step(10, step=step, config=config)]

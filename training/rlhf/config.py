@@ -165,6 +165,8 @@ class PolicyConfig(TrainingConfig):
     """Bias against variance of the advantage (GAE); 1 ignores the value model's bootstrap."""
     clip_range: float = bounded(0.2, above=0)
     """The probability ratio earns nothing outside 1 ± this."""
+    dual_clip: float = bounded(0.0, at_least=0)
+    """Above 1: a bad token that grew likely costs at most this times its advantage (Ye et al. 2020); 0 is off."""
     value_clip_range: float = bounded(0.2, above=0)
     """A value may move this far from the sampled one before its loss stops falling."""
     value_coef: float = bounded(0.1, at_least=0)
@@ -213,6 +215,8 @@ class PolicyConfig(TrainingConfig):
                 "estimator has another optimum than π_ref·exp(r/β), as enumeration shows. Set it to k1."
             )
         super().__post_init__()
+        if 0 < self.dual_clip <= 1:
+            raise ValueError(f"dual_clip must be 0 (off) or above 1, got {self.dual_clip}.")
         if self.rollout_batch_size % self.num_minibatches:
             raise ValueError(
                 f"num_minibatches must divide rollout_batch_size, got {self.num_minibatches} and "

@@ -253,7 +253,13 @@ def accumulate_gradient(
             logits = response_logits(actors.policy, part.responses)
         logprobs = token_logprobs(logits, response_tokens(part.responses), temperature=config.temperature)
         values = _values(actors.value, part.responses, counts, config)
-        surrogate = policy_loss(logprobs, part.logprobs[mask], part.advantages[mask], clip_range=config.clip_range)
+        surrogate = policy_loss(
+            logprobs,
+            part.logprobs[mask],
+            part.advantages[mask],
+            clip_range=config.clip_range,
+            dual_clip=config.dual_clip or None,
+        )
         squares = value_loss(values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range)
         loss = surrogate.loss.sum() / num_tokens + config.value_coef * squares.sum() / num_values
         if config.entropy_coef:
