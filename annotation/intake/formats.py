@@ -92,6 +92,9 @@ def _parse(raw: str | bytes) -> dict[str, Any]:
         row = json.loads(text.lstrip("\ufeff"), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError(_("The line is not UTF-8 text: save the file as UTF-8.")) from None
+    except json.JSONDecodeError as error:
+        wrong = f"{error.msg}, character {error.colno}"
+        raise ValueError(_("The line is not JSON (%(error)s).") % {"error": wrong}) from None
     except (ValueError, RecursionError) as error:
         raise ValueError(_("The line is not JSON (%(error)s).") % {"error": error}) from None
     if not isinstance(row, dict):

@@ -45,7 +45,7 @@ class TestImport:
         first = write(tmp_path / "one.jsonl", "{", GOOD)
         second = write(tmp_path / "two.jsonl", {"prompt": "Sea?", "chosen": "Blue."})
         err = io.StringIO()
-        with pytest.raises(CommandError, match="2 lines were left out; the others are in") as raised:
+        with pytest.raises(CommandError, match=r"Lines left out: 2\. The others are in") as raised:
             call_command("import_data", "--project", project.slug, first, second, stdout=io.StringIO(), stderr=err)
         assert raised.value.returncode == 1
         told = err.getvalue().splitlines()
@@ -91,6 +91,18 @@ class TestExport:
         assert f"2 lines in {target}" in err
         assert [json.loads(line)["kind"] for line in target.read_text().splitlines()] == ["comparison"] * 2
         assert list(tmp_path.iterdir()) == [target]
+
+    def test_a_reader_that_has_enough(self, judged: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """`export_data … | head -1` ends without a traceback."""
+
+        class Closed(io.StringIO):
+            def write(self, text: str) -> int:
+                raise BrokenPipeError
+
+        with (tmp_path / "stdout").open("w") as spare, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", spare)
+            call_command("export_data", "--project", judged.slug, stdout=Closed())
+        assert "Traceback" not in capfd.readouterr().err
 
     def test_graded_and_without_simulated(self, judged: Project) -> None:
         """σ(0.5·2) = 0.731059."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,19 @@ class Command(BaseCommand):
         )
         texts = (json.dumps(row, ensure_ascii=False, default=str) for row in rows)
         if options["output"] == "-":
+            self._print(texts)
+            return
+        self._write(texts, Path(options["output"]))
+
+    def _print(self, texts: Iterator[str]) -> None:
+        try:
             for text in texts:
                 self.stdout.write(text)
-            return
-        target = Path(options["output"])
+        except BrokenPipeError:
+            # The reader (head, say) has enough. What Python flushes at its end must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _write(self, texts: Iterator[str], target: Path) -> None:
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         num = 0
         try:

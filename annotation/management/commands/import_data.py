@@ -45,7 +45,7 @@ class Command(BaseCommand):
             num_bad += len(report.errors)
             self.stdout.write(f"{name}: {_told(report)}")
         if num_bad:
-            raise CommandError(f"{num_bad} lines were left out; the others are in.")
+            raise CommandError(f"Lines left out: {num_bad}. The others are in.")
 
     def _import(self, project: Project, name: str, options: dict[str, Any]) -> ImportReport:
         wanted = {
