@@ -59,6 +59,11 @@ def test_once_around(project: Project, base: ModelVersion, alice: User, dana: Us
     assert {"reward/mean", "kl/sequence", "policy/entropy"} <= policy_run.metrics.get(step=2).values.keys()
     assert policy_run.samples.filter(step=2).count() == 2
 
+    measured = carried_out(
+        project, kind="evaluate", config=SHORT, snapshot=snapshot, model=policy, reward_model=reward_model
+    )
+    assert {"reward/mean", "kl/sequence"} <= measured.summary.keys(), measured.summary
+
     for version in (base, policy):
         carried_out(project, kind="generate", config=SHORT, snapshot=snapshot, model=version, reward_model=reward_model)
     num_written = Generation.objects.filter(version=policy).count()
