@@ -102,6 +102,17 @@ def test_cancelled_while_running_and_resumed(sft_run: Run) -> None:
     )
 
 
+def test_a_trainer_that_does_not_listen_is_killed_and_counts_as_cancelled(sft_run: Run, settings) -> None:
+    settings.RUN_CANCEL_GRACE = 0.2
+
+    def hang_and_cancel() -> None:
+        send(sft_run.folder, signal.SIGSTOP)
+        actions.cancel_run(Run.objects.get(pk=sft_run.pk), by=None)
+
+    execute_and(sft_run, hang_and_cancel, at_step=3)
+    assert (sft_run.status, sft_run.error) == (Status.CANCELLED, "")
+
+
 def test_cancelled_while_queued_never_starts(sft_run: Run) -> None:
     actions.cancel_run(sft_run, by=None)
     execute_run(sft_run.pk)
