@@ -195,13 +195,11 @@ class Loop:
         return Judgment.objects.counted().filter(task__project=self.project)
 
     def _newest_run(self, kind: str) -> Run | None:
-        return Run.objects.filter(project=self.project, kind=kind).select_related("snapshot").first()
+        return Run.objects.filter(project=self.project, kind=kind).with_origins().first()
 
     def _trained(self, kind: str) -> Trained:
         versions = ModelVersion.objects.filter(project=self.project, run__kind=kind)
-        return Trained(
-            self._newest_run(kind), versions.select_related("run__snapshot", "parent").order_by("-id").first()
-        )
+        return Trained(self._newest_run(kind), versions.with_origins().select_related("parent").order_by("-id").first())
 
     @staticmethod
     def _is_used(step: Trained, *, snapshot: Snapshot) -> bool:

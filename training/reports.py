@@ -133,6 +133,10 @@ def histogram(values: Sequence[float], *, low: float, high: float) -> list[tuple
     return [(f"{low + (index + 0.5) * width:+.2f}", count) for index, count in enumerate(counts)]
 
 
+def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    return [(name, value) for name, value in values.items() if isinstance(value, int | float)]
+
+
 def wilson(share: float, num: int) -> tuple[float, float]:
     """The 95 % score interval of a share among `num` (Wilson 1927)."""
     centre = (share + Z95**2 / (2 * num)) / (1 + Z95**2 / num)
@@ -189,6 +193,11 @@ class RunPage:
         return RewardReport.read(self.run.summary)
 
     @property
+    def figures(self) -> list[tuple[str, float]]:
+        """What it measured at the end, where no report of its own says it better."""
+        return [] if self.report else scalars(self.run.summary)
+
+    @property
     def version(self) -> ModelVersion | None:
         return getattr(self.run, "version", None)
 
@@ -198,10 +207,6 @@ class RunPage:
         run = self.run
         end = run.finished_at or run.heartbeat_at
         return (end - run.started_at).total_seconds() if run.started_at and end else None
-
-    @property
-    def num_simulated(self) -> int:
-        return self.run.snapshot.num_simulated if self.run.snapshot else 0
 
     @property
     def samples(self) -> list[PromptSamples]:

@@ -24,6 +24,16 @@ def test_it_works(reader: Client, project: Project) -> None:
     assert "New run" not in text, "a reviewer starts none"
 
 
+def test_runs_without_a_snapshot_are_marked_by_what_their_models_learned_from(reader: Client, project: Project) -> None:
+    base, frozen = rows.base(project), rows.snapshot(project, num_simulated=3)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.run(project, "policy", model=base, reward_model=scorer)
+    assert tuned.num_simulated == 3
+    assert rows.run(project, "generate", model=base).num_simulated == 0
+    assert rows.run(project, "generate", model=scorer).num_simulated == 3
+    assert reader.get("/runs/").content.decode().count('class="badge simulated"') == 3
+
+
 def test_an_admin_is_offered_a_new_run(client: Client, dana: User) -> None:
     client.force_login(dana)
     assert "/runs/new/" in client.get("/runs/").content.decode()

@@ -47,6 +47,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs of projects in which the user is at least a reviewer."""
         return self.filter(project__in=Project.objects.with_role(user, Role.REVIEWER))
 
+    def with_origins(self) -> RunQuerySet:
+        """What it started from and learned from, in the same query: num_simulated looks at all of it."""
+        return self.select_related("snapshot", "model__run__snapshot", "reward_model__run__snapshot")
+
     def unfinished(self) -> RunQuerySet:
         return self.filter(status__in=[Run.Status.QUEUED, Run.Status.RUNNING])
 
@@ -126,6 +130,12 @@ class Run(models.Model):
     @property
     def folder(self) -> Path:
         return settings.RUNS_DIR / str(self.pk)
+
+    @property
+    def num_simulated(self) -> int:
+        """Simulated labels behind it: in its own snapshot, or in those that its models have learned from."""
+        runs = [self, *(version.run for version in (self.model, self.reward_model) if version)]
+        return max((run.snapshot.num_simulated for run in runs if run and run.snapshot), default=0)
 
     @property
     def is_finished(self) -> bool:

@@ -17,6 +17,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Versions in projects in which the user is at least a reviewer."""
         return self.filter(project__in=Project.objects.with_role(user, Role.REVIEWER))
 
+    def with_origins(self) -> ModelVersionQuerySet:
+        """The run it came from and all behind that run, in the same query."""
+        return self.select_related("run__snapshot", "run__model__run__snapshot", "run__reward_model__run__snapshot")
+
     def policies(self) -> ModelVersionQuerySet:
         """Everything that writes answers: base models and tuned policies."""
         return self.filter(kind__in=[ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY])

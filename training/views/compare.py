@@ -103,9 +103,9 @@ def moved(running: list[Run]) -> str:
 
 
 def simulated_labels(a: ModelVersion, b: ModelVersion) -> int:
-    """Labels by programs behind the rewards that are shown."""
-    judge = answers.scorer(a, b)
-    return judge.run.snapshot.num_simulated if judge and judge.run and judge.run.snapshot else 0
+    """Labels by programs behind the two versions, and behind the rewards that are shown."""
+    versions = [version for version in (a, b, answers.scorer(a, b)) if version]
+    return max((version.run.num_simulated for version in versions if version.run), default=0)
 
 
 def address(a: ModelVersion, b: ModelVersion, **query: str) -> str:

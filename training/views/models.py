@@ -28,8 +28,7 @@ class Branch:
 
     @property
     def num_simulated(self) -> int:
-        run = self.version.run
-        return run.snapshot.num_simulated if run and run.snapshot else 0
+        return self.version.run.num_simulated if self.version.run else 0
 
 
 def family_tree(versions: Iterable[ModelVersion]) -> list[Branch]:
@@ -46,7 +45,7 @@ def family_tree(versions: Iterable[ModelVersion]) -> list[Branch]:
 @require_GET
 def models(request: PersonRequest) -> HttpResponse:
     versions = list(
-        ModelVersion.objects.visible_to(request.user).select_related("project", "run__snapshot").order_by("id")
+        ModelVersion.objects.visible_to(request.user).with_origins().select_related("project").order_by("id")
     )
     projects = Project.objects.with_role(request.user, Role.REVIEWER)
     trees = [
@@ -79,7 +78,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "ancestors": ancestors,
         "children": version.children.select_related("run"),
         "report": reports.RewardReport.read(version.metrics),
-        "figures": [(name, value) for name, value in version.metrics.items() if isinstance(value, int | float)],
+        "figures": reports.scalars(version.metrics),
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,

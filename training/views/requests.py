@@ -17,9 +17,8 @@ class PersonRequest(HttpRequest):
 
 def find_run(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> Run:
     """404 for strangers; 403 for a member of the project below `role`."""
-    runs = Run.objects.filter(project__in=Project.objects.visible_to(request.user)).select_related(
-        "project", "snapshot", "model", "reward_model", "version", "created_by"
-    )
+    runs = Run.objects.filter(project__in=Project.objects.visible_to(request.user)).with_origins()
+    runs = runs.select_related("project", "version", "created_by")
     run = get_object_or_404(runs, pk=pk)
     run.project.require(request.user, role)
     return run
@@ -27,9 +26,8 @@ def find_run(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> 
 
 def find_version(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> ModelVersion:
     """404 for strangers; 403 for a member of the project below `role`."""
-    versions = ModelVersion.objects.filter(project__in=Project.objects.visible_to(request.user)).select_related(
-        "project", "parent", "run__snapshot", "created_by"
-    )
+    versions = ModelVersion.objects.filter(project__in=Project.objects.visible_to(request.user)).with_origins()
+    versions = versions.select_related("project", "parent", "created_by")
     version = get_object_or_404(versions, pk=pk)
     version.project.require(request.user, role)
     return version

@@ -24,7 +24,7 @@ PAGE_SIZE = 50
 @login_required
 @require_GET
 def runs(request: PersonRequest) -> HttpResponse:
-    found = Run.objects.visible_to(request.user).select_related("project", "snapshot", "model", "version", "created_by")
+    found = Run.objects.visible_to(request.user).with_origins().select_related("project", "version", "created_by")
     chosen = {key: request.GET.get(key, "") for key in ("project", "kind", "status")}
     found = found.filter(**{LOOKUPS[key]: value for key, value in chosen.items() if value})
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
