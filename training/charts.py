@@ -34,7 +34,7 @@ def _item(chart: curves.Chart) -> dict[str, Any]:
         toolbar_location=None,
         tools="",
         x_range=DataRange1d(range_padding=0.02),
-        y_range=DataRange1d(range_padding=0.08),
+        y_range=DataRange1d(range_padding=0.08, default_span=0.1),
         background_fill_alpha=0,
         border_fill_alpha=0,
         outline_line_color=None,

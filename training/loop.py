@@ -176,7 +176,8 @@ class Loop:
             return "generate"
         if self.has_many_new_labels:
             return "freeze"
-        return "label" if self.num_open_tasks else "compare"
+        is_decided = self.policy.version and self.policy.version.stage != ModelVersion.Stage.CANDIDATE
+        return "label" if is_decided and self.num_open_tasks else "compare"
 
     @property
     def has_many_new_labels(self) -> bool:

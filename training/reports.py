@@ -44,6 +44,8 @@ class RewardReport:
     baseline: Share | None
     """“The longer answer is better”, on the same pairs."""
     num_pairs: int
+    num_decided: int
+    """Pairs without ties: those that the accuracy is over."""
     log_loss: float | None
     ece: float | None
     bins: list[dict[str, float]]
@@ -61,6 +63,7 @@ class RewardReport:
             if baseline is None
             else Share(baseline, metrics.get("length_baseline_low"), metrics.get("length_baseline_high")),
             num_pairs=int(metrics.get("num_pairs", 0)),
+            num_decided=int(metrics.get("num_decided", metrics.get("num_pairs", 0))),
             log_loss=metrics.get("log_loss"),
             ece=metrics.get("ece"),
             bins=[each for each in metrics.get("calibration", []) if each.get("n")],
@@ -134,7 +137,7 @@ def histogram(values: Sequence[float], *, low: float, high: float) -> list[tuple
 
 
 def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(name, value) for name, value in values.items() if isinstance(value, int | float)]
+    return sorted((name, value) for name, value in values.items() if isinstance(value, int | float))
 
 
 def wilson(share: float, num: int) -> tuple[float, float]:

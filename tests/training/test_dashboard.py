@@ -7,7 +7,7 @@ from annotation.models import Membership, Project, Role, Task, User
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training.loop import Loop
-from training.models import Run
+from training.models import ModelVersion, Run
 
 
 @pytest.fixture
@@ -71,6 +71,8 @@ def test_the_next_step_goes_round_the_loop(reader: Client, project: Project, ali
     rows.generations(tuned, scorer=scorer, prompts=prompts, shift=0.5)
     assert "Open the model diff" in said()
     Task.objects.update(num_judged=0)
+    assert "Open the model diff" in said(), "first decide on the version, then label on"
+    ModelVersion.objects.filter(pk=tuned.pk).update(stage="production")
     assert "4 tasks wait for people" in said()
 
 
