@@ -9,8 +9,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.browser import driving
-from tests.browser.conftest import FLAGS
-from tests.browser.install import MISSING, find_chromium
+from tests.browser.install import FLAGS, MISSING, find_chromium
 from tests.product import data_folder, running_product
 
 IMAGES = Path(__file__).parent / "images"

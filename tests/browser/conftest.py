@@ -15,12 +15,8 @@ from pytest_django.live_server_helper import LiveServer
 from annotation import actions
 from annotation.models import Project, Role, User
 from tests.annotation.conftest import browser_of, make_tasks
-from tests.browser.install import MISSING, find_chromium
+from tests.browser.install import FLAGS, MISSING, find_chromium
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-]
 REFUSED = "the server responded with a status of 4"
 """Chromium logs each such answer as an error; a test that wants none looks at what the page says."""
 

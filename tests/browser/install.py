@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = (
     "Browser tests are SKIPPED: no Chromium was found. Install one (Debian, Ubuntu: apt-get install chromium; "
