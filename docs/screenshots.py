@@ -6,10 +6,7 @@ photographs the comparison page and the policy's run page.
 
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
 from tests.browser import driving
-from tests.browser.install import FLAGS, MISSING, find_chromium
 from tests.product import data_folder, running_product
 
 IMAGES = Path(__file__).parent / "images"
@@ -17,12 +14,8 @@ SLUG = "support-replies"
 
 
 def main() -> None:
-    program = find_chromium()
-    if program is None:
-        raise SystemExit(MISSING)
     IMAGES.mkdir(exist_ok=True)
-    with sync_playwright() as playwright, data_folder() as var, running_product(var, demo=True) as product:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with driving.chromium() as browser, data_folder() as var, running_product(var, demo=True) as product:
         alice = driving.enter(browser, product, "alice", width=1200)
         driving.label_by_keyboard(alice, SLUG, "2617")
         alice.keyboard.press("2")
@@ -40,7 +33,6 @@ def main() -> None:
         carol.locator("#curves").scroll_into_view_if_needed()
         carol.wait_for_timeout(1000)  # the last curve is being painted
         carol.screenshot(path=IMAGES / "run.png")
-        browser.close()
 
 
 if __name__ == "__main__":

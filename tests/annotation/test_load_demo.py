@@ -36,8 +36,13 @@ def test_it_works(laptop: None) -> None:
     assert comparisons.count() == 500 and Task.objects.filter(kind="rating").count() == 12
     assert sum(comparisons.values_list("overlap", flat=True)) > 600
     assert set(Response.objects.values_list("source", flat=True)) == {"starter"}
+
+
+def test_a_first_visitor_meets_comparisons(laptop: None) -> None:
+    load()
+    project = Project.objects.get(slug="support-replies")
     first = claim(User.objects.get(username="alice"), project=project)
-    assert first and first.task.kind == Task.Kind.COMPARISON and first.task.overlap == 2, "what a first visitor meets"
+    assert first and first.task.kind == Task.Kind.COMPARISON and first.task.overlap == 2
 
 
 def test_loading_again_changes_nothing(laptop: None) -> None:

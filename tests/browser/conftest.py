@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from annotation import actions
 from annotation.models import Project, Role, User
 from tests.annotation.conftest import browser_of, make_tasks
-from tests.browser.install import FLAGS, MISSING, find_chromium
+from tests.browser import driving
+from tests.browser.install import MISSING, find_chromium
 
 REFUSED = "the server responded with a status of 4"
 """Chromium logs each such answer as an error; a test that wants none looks at what the page says."""
@@ -34,10 +35,8 @@ def chromium() -> Iterator[Browser]:
         pytest.skip(MISSING)
     expect.set_options(timeout=20_000)  # a busy machine is no failure
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with driving.chromium(program) as browser:
         yield browser
-        browser.close()
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 

@@ -1,11 +1,27 @@
 """The product's pages driven by a person's moves, for the whole-thread test, the screenshots and the benchmarks."""
 
-from playwright.sync_api import Browser, Page, expect
+import contextlib
+from collections.abc import Iterator
 
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.install import FLAGS, MISSING, find_chromium
 from tests.product import Product
 
 LONG = 300_000
 """Milliseconds a run may take on a busy machine before the driver gives up."""
+
+
+@contextlib.contextmanager
+def chromium(program: str | None = None) -> Iterator[Browser]:
+    """A running Chromium: the one named, else the one found here; ends with a sentence where there is none."""
+    program = program or find_chromium()
+    if program is None:
+        raise SystemExit(MISSING)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 def enter(browser: Browser, product: Product, name: str, *, width: int = 1440, theme: str = "light") -> Page:
@@ -35,9 +51,11 @@ def label_by_keyboard(page: Page, slug: str, keys: str) -> None:
         expect(page.locator(f"[name=submission_key][value='{sent}']")).to_have_count(0)
 
 
-def freeze(page: Page, slug: str) -> None:
+def freeze(page: Page, slug: str, **settings: object) -> None:
     """Freeze the labels; the browser then shows the form of a reward run on the new snapshot."""
     page.goto(f"/projects/{slug}/freeze/")
+    for name, value in settings.items():
+        page.locator(f"[name={name}]").fill(str(value))
     page.get_by_role("button", name="Freeze and train a reward model").click()
     page.wait_for_url("**/runs/new/**")
 
