@@ -27,6 +27,7 @@ def said(user: User) -> list[tuple[int | None, bool]]:
 def test_ten_comparisons_by_keyboard_alone(open_page: OpenPage, project: Project, alice: User) -> None:
     page = open_page(alice)
     page.goto("/")
+    expect(page.get_by_role("link", name="Start").first).to_be_focused()  # given by the browser after it has painted
     page.keyboard.press("Enter")
     page.wait_for_url("**" + ANNOTATE)
     for number, key in enumerate(["1", "7", "4", "t", "x", "3", "5"], start=1):
