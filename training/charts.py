@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, DataRange1d, HoverTool
+from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Range1d
 from bokeh.plotting import figure
 from django.utils import translation
 
@@ -34,7 +34,7 @@ def _item(chart: curves.Chart) -> dict[str, Any]:
         toolbar_location=None,
         tools="",
         x_range=DataRange1d(range_padding=0.02),
-        y_range=DataRange1d(range_padding=0.08, default_span=0.1),
+        y_range=Range1d(0, 1.04) if chart.is_share else DataRange1d(range_padding=0.08, default_span=0.1),
         background_fill_alpha=0,
         border_fill_alpha=0,
         outline_line_color=None,

@@ -51,6 +51,8 @@ class Chart:
     x: Callable[[int, Values], float | None] = _step
     is_path: bool = False
     """A walk through the plane, drawn with its points, and not a curve over the steps."""
+    is_share: bool = False
+    """Drawn on the whole scale from 0 to 1: a share that stays at 1 is not to look like an event."""
 
     def source(self, line: Line) -> str:
         """The name under which the page finds the line's points."""
@@ -85,6 +87,7 @@ POLICY = (
         _("Ended by itself"),
         (Line("response/ended", _("share of responses")),),
         note=_("The others were cut off at the longest length allowed."),
+        is_share=True,
     ),
     Chart("policy_loss", _("Policy loss"), (Line("loss/policy", _("policy loss")),)),
     Chart("value_loss", _("Value loss"), (Line("loss/value", _("value loss")),)),
@@ -110,6 +113,7 @@ REWARD = (
         _("Accuracy"),
         (Line("train/accuracy", _("train")), Line("validation/accuracy", _("validation"))),
         note=_("Share of pairs in which the preferred answer scores higher; ties are left out."),
+        is_share=True,
     ),
     Chart(
         "calibration_error",
