@@ -17,8 +17,9 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with driving.chromium() as browser, data_folder() as var, running_product(var, demo=True) as product:
         alice = driving.enter(browser, product, "alice", width=1200)
-        driving.label_by_keyboard(alice, SLUG, "2617")
-        alice.keyboard.press("2")
+        alice.set_viewport_size({"width": 1200, "height": 560})
+        alice.goto(f"/projects/{SLUG}/annotate/")
+        alice.keyboard.press("6")
         alice.screenshot(path=IMAGES / "comparison.png")
 
         product.manage("simulate_annotators", "--project", SLUG, "--judgments", "600")

@@ -21,6 +21,8 @@ from training.reports import RewardReport, histogram
 Step = Literal["label", "freeze", "reward", "policy", "generate", "compare", "wait"]
 
 NUM_DAYS = 14
+MIN_FIRST_LABELS = 50
+"""Below this the held-out split has too few pairs to say whether a reward model learned anything."""
 MIN_NEW_LABELS = 20
 MIN_NEW_SHARE = 0.1
 """New labels that make another snapshot worth its while: this many, and this share of the frozen ones."""
@@ -166,7 +168,7 @@ class Loop:
         if self.is_moving:
             return "wait"
         if self.snapshot is None:
-            return "freeze"
+            return "label" if self.wants_more_labels else "freeze"
         if not self._is_used(self.reward, snapshot=self.snapshot):
             return "reward"
         tuned = self.policy.version and self.policy.version.run
@@ -178,6 +180,11 @@ class Loop:
             return "freeze"
         is_decided = self.policy.version and self.policy.version.stage != ModelVersion.Stage.CANDIDATE
         return "label" if is_decided and self.num_open_tasks else "compare"
+
+    @property
+    def wants_more_labels(self) -> bool:
+        """There are too few for a first reward model, and people can still give more."""
+        return self.labels["num"] < MIN_FIRST_LABELS and self.num_open_tasks > 0
 
     @property
     def has_many_new_labels(self) -> bool:

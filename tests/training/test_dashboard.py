@@ -95,6 +95,15 @@ def test_many_new_labels_ask_for_a_new_snapshot(project: Project, alice: User) -
     assert Loop(project).next_step == "freeze"
 
 
+def test_a_handful_of_labels_is_not_frozen_while_people_can_give_more(project: Project, alice: User) -> None:
+    prompts = rows.prompts(project, 52)
+    rows.label(project, by=alice, prompts=prompts[:49])
+    Task.objects.filter(prompt=prompts[0]).update(num_judged=0)  # one place is open again
+    assert Loop(project).next_step == "label"
+    rows.label(project, by=alice, prompts=prompts[49:50])
+    assert Loop(project).next_step == "freeze"
+
+
 def test_a_reviewer_is_not_offered_what_admins_do(client: Client, bob: User, alice: User, project: Project) -> None:
     rows.label(project, by=alice, prompts=rows.prompts(project))
     client.force_login(bob)
