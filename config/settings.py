@@ -135,8 +135,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGES = [("en", "English")]
+"""Only those whose catalogue is complete: a choice that leaves the page as it is would be no choice. Every text goes
+through gettext, so another language is a catalogue and a line here; the menu appears with the second one."""
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True
 
