@@ -19,7 +19,7 @@ from annotation.models import Project, Role
 from training import actions, answers, diffs, reports
 from training.models import ModelVersion, Run
 from training.tasks import execute_run
-from training.views.requests import PersonRequest, find_version, poll
+from training.views.requests import PersonRequest, asked_number, find_version, poll
 
 PAGE_SIZE = 20
 NUM_TO_SEND = 50
@@ -36,7 +36,7 @@ ORDER_NAMES = {
 @require_GET
 def compare(request: PersonRequest) -> HttpResponse:
     """Any two versions of one project. Without two in the address it asks for them."""
-    if not (request.GET.get("a", "").isdigit() and request.GET.get("b", "").isdigit()):
+    if None in (asked_number(request.GET, "a"), asked_number(request.GET, "b")):
         return render(request, "training/compare_choose.html", {"groups": choices(request)})
     a, b = pair_of(request, request.GET)
     running = list(answers.runs_under_way(a, b))
@@ -77,10 +77,10 @@ def pair_of(
     request: PersonRequest, query: QueryDict, *, role: Role = Role.REVIEWER
 ) -> tuple[ModelVersion, ModelVersion]:
     """404 unless the person may see both and both belong to one project."""
-    texts = [query.get(name, "") for name in ("a", "b")]
-    if not all(text.isdigit() for text in texts):
+    first, second = asked_number(query, "a"), asked_number(query, "b")
+    if first is None or second is None:
         raise Http404(_("Name two versions to compare."))
-    a, b = (find_version(request, int(text), role=role) for text in texts)
+    a, b = (find_version(request, pk, role=role) for pk in (first, second))
     if a.project_id != b.project_id:
         raise Http404(_("The two versions belong to different projects: they have no prompts in common."))
     return a, b
@@ -138,8 +138,7 @@ def compare_send(request: PersonRequest) -> HttpResponse:
     if chosen:
         pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
     else:
-        number = request.POST.get("num", "")
-        pairs = pairs[: int(number) if number.isdigit() else 0]
+        pairs = pairs[: asked_number(request.POST, "num") or 0]
     if not pairs:
         messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
         return redirect(address(a, b, order=order))

@@ -7,14 +7,14 @@ from django.views.decorators.http import require_GET
 
 from annotation.models import Project, Role
 from training.loop import Loop
-from training.views.requests import PersonRequest, find_project, poll
+from training.views.requests import PersonRequest, asked_text, find_project, poll
 
 
 @login_required
 @require_GET
 def dashboard(request: PersonRequest) -> HttpResponse:
     projects = list(Project.objects.with_role(request.user, Role.REVIEWER))
-    slug = request.GET.get("project", "")
+    slug = asked_text(request.GET, "project")
     if not slug and not projects:
         return render(request, "training/dashboard.html", {"projects": []})
     project = find_project(request, slug) if slug else projects[0]

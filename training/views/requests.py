@@ -2,17 +2,34 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import Project, Role, User
 from training.models import ModelVersion, Run
 
+LONGEST_NUMBER = 18
+"""Digits that always fit into a row's id."""
+
 
 class PersonRequest(HttpRequest):
     user: User  # every view here is behind login_required
     htmx: HtmxDetails
+
+
+def asked_text(query: QueryDict, name: str) -> str:
+    """What the address says under this name, empty when nothing; without NUL, which the database refuses to look up."""
+    return query.get(name, "").replace("\0", "")
+
+
+def asked_number(query: QueryDict, name: str) -> int | None:
+    """The whole number that the address says under this name; None for anything else.
+
+    isdigit() alone would let “²” through, and 5,000 digits, of which int() makes an error.
+    """
+    text = query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else None
 
 
 def find_run(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER) -> Run:

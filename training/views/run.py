@@ -20,7 +20,7 @@ from annotation.models import Role
 from training import actions, charts, curves, reports
 from training.models import Metric, Run
 from training.tasks import execute_run
-from training.views.requests import PersonRequest, find_run, poll
+from training.views.requests import PersonRequest, asked_number, find_run, poll
 
 
 @csp_update(settings.CHART_PAGE_CSP)
@@ -42,12 +42,13 @@ def run(request: PersonRequest, pk: int) -> HttpResponse:
 def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
     """Points of every line of the run after a step: {"lines": {source: {"x": [], "y": []}}, "after", "is_finished"}."""
     run = find_run(request, pk)
-    after = request.GET.get("after", "-1")
-    if not after.lstrip("-").isdigit():
+    # −1, before the first step: what a page that has no points yet asks for.
+    after = -1 if request.GET.get("after", "-1") == "-1" else asked_number(request.GET, "after")
+    if after is None:
         return JsonResponse({"error": _("after must be a whole number: the last step that you have.")}, status=400)
     # Whether it has ended was read before its points: no point written in between is missed. The newest step of an
     # unfinished run waits, because a second line of its events may still bring more of its values.
-    rows = curves.rows(run, after=int(after))
+    rows = curves.rows(run, after=after)
     rows = rows if run.is_finished else rows[:-1]
     lines = {
         chart.source(line): {"x": found.x, "y": found.y}
@@ -55,7 +56,7 @@ def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
         for line in chart.lines
         if (found := curves.points(rows, chart, line)).x
     }
-    last = rows[-1][0] if rows else int(after)
+    last = rows[-1][0] if rows else after
     return JsonResponse({"lines": lines, "after": last, "is_finished": run.is_finished})
 
 

@@ -16,7 +16,14 @@ from training import actions
 from training.forms import RunForm
 from training.models import Run
 from training.tasks import execute_run
-from training.views.requests import PersonRequest, find_project, find_run, poll
+from training.views.requests import (
+    PersonRequest,
+    asked_number,
+    asked_text,
+    find_project,
+    find_run,
+    poll,
+)
 
 PAGE_SIZE = 50
 
@@ -25,7 +32,7 @@ PAGE_SIZE = 50
 @require_GET
 def runs(request: PersonRequest) -> HttpResponse:
     found = Run.objects.visible_to(request.user).with_origins().select_related("project", "version", "created_by")
-    chosen = {key: request.GET.get(key, "") for key in ("project", "kind", "status")}
+    chosen = {key: asked_text(request.GET, key) for key in ("project", "kind", "status")}
     found = found.filter(**{LOOKUPS[key]: value for key, value in chosen.items() if value})
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     state = "-".join(f"{run.pk}.{run.status}.{run.step}" for run in page if not run.is_finished)
@@ -51,9 +58,9 @@ LOOKUPS = {"project": "project__slug", "kind": "kind", "status": "status"}
 @require_http_methods(["GET", "POST"])
 def run_new(request: PersonRequest) -> HttpResponse:
     """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes."""
-    number = request.GET.get("from", "")
-    earlier = find_run(request, int(number), role=Role.ADMIN) if number.isdigit() else None
-    slug = earlier.project.slug if earlier else request.GET.get("project", "")
+    number = asked_number(request.GET, "from")
+    earlier = None if number is None else find_run(request, number, role=Role.ADMIN)
+    slug = earlier.project.slug if earlier else asked_text(request.GET, "project")
     projects = Project.objects.with_role(request.user, Role.ADMIN)
     if not slug and len(projects) == 1:
         slug = projects[0].slug
@@ -80,11 +87,10 @@ KIND_HELP = [
 ]
 
 
-def chosen_inputs(request: PersonRequest) -> dict[str, str]:
+def chosen_inputs(request: PersonRequest) -> dict[str, int]:
     """What the page that led here already knows: the snapshot, the model, the reward model."""
-    return {
-        key: request.GET[key] for key in ("snapshot", "model", "reward_model") if request.GET.get(key, "").isdigit()
-    }
+    numbers = {key: asked_number(request.GET, key) for key in ("snapshot", "model", "reward_model")}
+    return {key: number for key, number in numbers.items() if number is not None}
 
 
 def _start(request: PersonRequest, form: RunForm) -> Run | None:

@@ -1,0 +1,215 @@
+"""Every address of the product and who gets what there: one line an address, and an address without a line fails.
+
+The addresses are read off the resolver, so a page cannot be added without saying who may see it. What an annotator
+gets is also searched for what they must not learn: which source or version wrote an answer. And no nonsense in an
+address, from whomever, may end in an error of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from annotation import actions, queue
+from annotation.models import Assignment, Project, Role, User
+from tests.training import rows
+from training.models import ModelVersion, Run
+
+PEOPLE = ("nobody", "charlie", "alice", "bob", "dana")
+"""Not logged in; a stranger to the project; its annotator, its reviewer, its admin."""
+NEVER_SHOWN = ("import first", "import second", "zebra")
+"""Who wrote the answers: nothing that an annotator receives may contain one of these."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    statuses: tuple[int, int, int, int, int]
+    """In the order of PEOPLE."""
+    needs: str = ""
+    """The parts of the address, in words."""
+    method: str = "get"
+    query: str = ""
+
+
+EVERYBODY = (302, 200, 200, 200, 200)
+MEMBERS = (302, 404, 200, 200, 200)
+REVIEWERS = (302, 404, 403, 200, 200)
+ADMINS = (302, 404, 403, 403, 200)
+ADMINS_CHANGE = (302, 404, 403, 403, 302)
+ALICE_ALONE = (302, 404, 422, 404, 404)
+"""What Alice holds; she sends an empty form, which is refused with a sentence."""
+
+EXPECTED = {
+    "login": Expected((200, 302, 302, 302, 302)),
+    "logout": Expected((302,) * 5, method="post"),
+    "set_language": Expected((302,) * 5, method="post"),
+    "annotation:home": Expected(EVERYBODY),
+    "annotation:project_new": Expected((302, 403, 403, 403, 403)),  # takes a right of the installation, not a role
+    "annotation:project": Expected(MEMBERS, "slug"),
+    "annotation:annotate": Expected(MEMBERS, "slug"),
+    "annotation:undo": Expected((302, 404, 302, 302, 302), "slug", method="post"),
+    "annotation:guidelines": Expected(MEMBERS, "slug"),
+    "annotation:people": Expected(ADMINS, "slug"),
+    "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
+    "annotation:tasks": Expected(ADMINS, "slug"),
+    "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
+    "annotation:skip": Expected(ALICE_ALONE, "assignment", method="post"),
+    "training:dashboard": Expected(REVIEWERS, query="?project=support"),
+    "training:freeze": Expected(ADMINS, "slug"),
+    "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
+    "training:run_new": Expected(ADMINS, query="?project=support&kind=reward"),
+    "training:run": Expected(REVIEWERS, "run"),
+    "training:run_curves": Expected(REVIEWERS, "run"),
+    "training:run_csv": Expected(REVIEWERS, "run"),
+    "training:run_table": Expected(REVIEWERS, "run chart"),
+    "training:run_cancel": Expected(ADMINS_CHANGE, "run", method="post"),
+    "training:run_resume": Expected(ADMINS_CHANGE, "run", method="post"),
+    "training:models": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
+    "training:model": Expected(REVIEWERS, "version"),
+    "training:promote": Expected((302, 404, 403, 403, 422), "version", method="post"),
+    "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),
+    "training:compare_generate": Expected(ADMINS_CHANGE, method="post"),
+    "training:compare_send": Expected(ADMINS_CHANGE, method="post"),
+}
+
+
+def names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    """The full names of all addresses but those of Django's admin, which has a gate of its own (is_staff)."""
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            assert pattern.name, f"{pattern.pattern} has no name"
+            yield prefix + pattern.name
+        elif pattern.app_name != "admin":
+            yield from names(pattern.url_patterns, f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix)
+
+
+@dataclass(frozen=True)
+class World:
+    """A project that went round the loop once, with a task in Alice's hands."""
+
+    people: dict[str, User]
+    project: Project
+    lent: Assignment
+    run: Run
+    a: ModelVersion
+    b: ModelVersion
+
+    def address(self, name: str) -> str:
+        bob = self.project.memberships.get(user=self.people["bob"])
+        parts = {
+            "slug": ("slug", self.project.slug),
+            "member": ("pk", bob.pk),
+            "assignment": ("pk", self.lent.pk),
+            "run": ("pk", self.run.pk),
+            "version": ("pk", self.b.pk),
+            "chart": ("chart", "reward"),
+        }
+        expected = EXPECTED[name]
+        path = reverse(name, kwargs=dict(parts[need] for need in expected.needs.split()))
+        return path + expected.query.format(a=self.a.pk, b=self.b.pk)
+
+    def browser(self, person: str, *, checks_csrf: bool = False) -> Client:
+        client = Client(enforce_csrf_checks=checks_csrf)
+        if person != "nobody":
+            client.force_login(self.people[person])
+        return client
+
+    def ask(self, person: str, name: str) -> tuple[int, str]:
+        """Status, and all that came: the page and where it sends one."""
+        # Both versions are named in the body too, for the addresses that take them from a form.
+        response = getattr(self.browser(person), EXPECTED[name].method)(
+            self.address(name), {"a": self.a.pk, "b": self.b.pk} if EXPECTED[name].method == "post" else None
+        )
+        body = b"".join(response.streaming_content) if response.streaming else response.content
+        return response.status_code, f"{dict(response.headers)}\n{body.decode()}"
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    project = Project.objects.create(slug="support", name="Support replies")
+    roles = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
+    people = {name: User.objects.create_user(name) for name in (*roles, "charlie")}
+    for name, role in roles.items():
+        actions.add_member(project, user=people[name], role=role)
+
+    prompts = rows.prompts(project)
+    rows.label(project, by=people["bob"], prompts=prompts[:2])
+    base, frozen = rows.base(project, "zebra-base"), rows.snapshot(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    tuned.name = "zebra-tuned"
+    tuned.save(update_fields=["name"])
+    answers = [rows.answer(prompts[3], f"Answer {number}.", source=f"zebra-{number}") for number in range(2)]
+    project.tasks.create(prompt=prompts[3], kind="comparison", response_a=answers[0], response_b=answers[1], overlap=2)
+    lent = queue.claim(people["alice"], project=project)
+    assert lent
+    assert tuned.run
+    return World(people, project, lent, tuned.run, base, tuned)
+
+
+def test_every_address_says_who_may_come() -> None:
+    found = list(names(get_resolver().url_patterns))
+    assert len(found) == len(set(found))
+    assert sorted(found) == sorted(EXPECTED), "say in EXPECTED who gets what at each address"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_who_gets_what(world: World, name: str) -> None:
+    got = {person: world.ask(person, name) for person in PEOPLE}
+    assert {person: status for person, (status, _) in got.items()} == dict(
+        zip(PEOPLE, EXPECTED[name].statuses, strict=True)
+    )
+    for person in ("nobody", "charlie", "alice"):
+        status, answer = got[person]
+        assert not [word for word in NEVER_SHOWN if word in answer], f"{person} is told who wrote an answer"
+        if status == 302 and person == "nobody" and name not in {"logout", "set_language"}:
+            assert "/login/" in answer
+
+
+def test_what_annotators_are_not_told_is_there_to_be_told(world: World) -> None:
+    """Else the search above could find nothing, whatever the pages show."""
+    told = "".join(world.ask("dana", name)[1] for name in ("annotation:tasks", "training:models"))
+    assert [word for word in NEVER_SHOWN if word not in told] == []
+
+
+@pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected.method == "post"])
+def test_a_change_needs_the_token_of_our_own_form(world: World, name: str) -> None:
+    """Also from an admin's browser: another site may send a form there, but cannot read the token."""
+    assert world.browser("dana", checks_csrf=True).post(world.address(name)).status_code == 403
+    if name != "set_language":  # Django's own, which changes nothing on GET
+        assert world.browser("dana").get(world.address(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", ["login", "set_language"])
+def test_nobody_is_sent_to_another_site(world: World, name: str) -> None:
+    world.people["bob"].set_password("a long password")
+    world.people["bob"].save()
+    for elsewhere in ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
+        values = {"username": "bob", "password": "a long password", "language": "en", "next": elsewhere}
+        response = Client().post(reverse(name), values)
+        assert response.status_code == 302
+        assert response["Location"] == "/"
+
+
+NUMBERS = ["²", "--5", "9" * 5000, "-1"]
+"""What isdigit() lets through and int() does not, what int() and a bigint cannot hold, what is no id."""
+NUL = "\0"
+"""What no text of the database may contain."""
+
+
+@pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected.method == "get"])
+def test_nonsense_in_an_address_is_no_error_of_ours(world: World, name: str) -> None:
+    """The test client raises what a view raises: each request here would show it."""
+    path, _, query = world.address(name).partition("?")
+    usual = dict(pair.split("=") for pair in query.split("&") if pair)
+    browser = world.browser("dana")
+    for key in ("a", "b", "after", "from", "page", "snapshot", "model", "reward_model"):
+        for value in NUMBERS:
+            assert browser.get(path, usual | {key: value}).status_code < 500
+    for key in ("project", "kind", "status", "order", "seen", "search", "state", "source", "next"):
+        assert browser.get(path, usual | {key: NUL}).status_code < 500
+        assert browser.get(path, usual | {key: NUL}, headers={"HX-Request": "true"}).status_code < 500
