@@ -84,6 +84,7 @@ class Postgres:
         with self._locked():
             if self.pid():
                 self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "-t", "60", "stop")
+                shutil.rmtree(self.socket, ignore_errors=True)  # nothing stays behind in /tmp
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -7,12 +7,12 @@ REPO = Path(__file__).resolve().parent.parent
 ROOMS = ["config", "annotation", "training", "benchmarks"]
 
 
-def mapped_paths() -> set[str]:
+def mapped_paths() -> list[str]:
     """Paths named in the fenced block under “## The map”: a line is `path  — what it is`, indented under its folder."""
     section = (REPO / "README.md").read_text().split("## The map", 1)[1]
     block = re.search(r"```\n(.*?)```", section, re.S)
     assert block, "README has no map"
-    paths, folders = set(), {-1: ""}
+    paths, folders = [], {-1: ""}
     for line in block.group(1).splitlines():
         if not line.strip():
             continue
@@ -22,7 +22,7 @@ def mapped_paths() -> set[str]:
         folders = {level: path for level, path in folders.items() if level < indent}
         if name.endswith("/"):
             folders[indent] = parent + name
-        paths.add(parent + name)
+        paths.append(parent + name)
     return paths
 
 
@@ -38,9 +38,11 @@ def modules() -> set[str]:
 def test_every_module_stands_in_the_map() -> None:
     found = modules()
     assert len(found) > 40, "the list of modules is not what it should be"
-    assert not found - mapped_paths(), "missing in README's map"
+    assert not found - set(mapped_paths()), "missing in README's map"
 
 
 def test_the_map_names_nothing_that_is_not_there() -> None:
-    missing = {path for path in mapped_paths() if not (REPO / path).exists()}
+    paths = mapped_paths()
+    assert len(paths) == len(set(paths)), "named twice in README's map"
+    missing = {path for path in paths if not (REPO / path).exists()}
     assert not missing, "in README's map, but not there"

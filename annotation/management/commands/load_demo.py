@@ -81,7 +81,7 @@ def create_project() -> Project:
         "Support replies",
         slug=SLUG,
         by=None,
-        description="Replies to the customers of a small mail-order shop, written by the starter model.",
+        description="Replies to the customers of a small mail-order shop: which one serves the customer better?",
         guidelines=(DEMO / "guidelines.md").read_text(encoding="utf-8"),
         overlap=2,
     )
