@@ -80,6 +80,24 @@ def test_missing_versions_and_versions_of_two_projects(reader: Client, pair: Pai
     assert reader.get(address((pair[0], rows.base(other, "other")))).status_code == 404
 
 
+def test_a_reward_model_and_a_version_with_itself_are_refused(admin: Client, answered: Pair) -> None:
+    a, b = answered
+    scorer = answers.scorer(a, b)
+    assert scorer
+    refused = {(a, a): "choose two", (scorer, b): "is a reward model", (b, scorer): "is a reward model"}
+    for pair, sentence in refused.items():
+        page = admin.get(address(pair))
+        assert page.status_code == 422
+        assert sentence in page.content.decode()
+        assert "Compare two models" in page.content.decode()
+    runs, tasks = Run.objects.count(), Task.objects.count()
+    for verb in ("generate", "send"):
+        sent = {"a": scorer.pk, "b": b.pk, "num": "5"}
+        page = admin.post(f"/models/compare/{verb}/", sent, follow=True)
+        assert "is a reward model" in page.content.decode()
+    assert (Run.objects.count(), Task.objects.count()) == (runs, tasks)
+
+
 def test_orders(reader: Client, answered: Pair, prompts: list[Prompt]) -> None:
     def first(order: str) -> int:
         return reader.get(address(answered, order=order)).context["page"][0].prompt_id

@@ -11,8 +11,8 @@ from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from annotation.models import Project, Role
@@ -39,6 +39,9 @@ def compare(request: PersonRequest) -> HttpResponse:
     if None in (asked_number(request.GET, "a"), asked_number(request.GET, "b")):
         return render(request, "training/compare_choose.html", {"groups": choices(request)})
     a, b = pair_of(request, request.GET)
+    if refusal := why_not(a, b):
+        choose = {"groups": choices(request), "refusal": refusal}
+        return render(request, "training/compare_choose.html", choose, status=422)
     running = list(answers.runs_under_way(a, b))
     if request.htmx:
         response = poll(
@@ -86,6 +89,16 @@ def pair_of(
     return a, b
 
 
+def why_not(a: ModelVersion, b: ModelVersion) -> str | None:
+    """The sentence that refuses a pair of which no two answers could differ, or one that writes none."""
+    if a == b:
+        return gettext("A model is compared with another one: choose two.")
+    scorer = next((version for version in (a, b) if version.kind == ModelVersion.Kind.REWARD), None)
+    if scorer:
+        return gettext("%(model)s is a reward model: it scores answers and writes none to compare.") % {"model": scorer}
+    return None
+
+
 def order_of(query: QueryDict) -> diffs.Order:
     """The order that the address asks for; largest loss first when it asks for none or an unknown one."""
     return next((order for order in ORDERS if order == query.get("order")), "loss")
@@ -117,6 +130,8 @@ def address(a: ModelVersion, b: ModelVersion, **query: str) -> str:
 def compare_generate(request: PersonRequest) -> HttpResponse:
     """Start the generate runs without which the two cannot be compared."""
     a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    if why_not(a, b):
+        return redirect(address(a, b))  # whose page says it
     try:
         started = answers.start_missing(a, b, by=request.user)
     except ValueError as error:
@@ -132,6 +147,8 @@ def compare_generate(request: PersonRequest) -> HttpResponse:
 def compare_send(request: PersonRequest) -> HttpResponse:
     """Ask people which answer is better: of the pairs that were chosen, or of the first so many in this order."""
     a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    if why_not(a, b):
+        return redirect(address(a, b))  # whose page says it
     order = order_of(request.POST)
     chosen = set(request.POST.getlist("prompt"))
     pairs = [pair for pair in diffs.diff_versions(a, b).in_order(order) if pair.a.text != pair.b.text]
