@@ -173,7 +173,12 @@ class Loop:
             return "reward"
         tuned = self.policy.version and self.policy.version.run
         if not tuned or tuned.reward_model_id != _pk(self.reward.version):
-            return "policy"
+            if self.has_many_new_labels:
+                return "freeze"
+            if self.reward.report:
+                return "policy"
+            # PPO against a reward model that nothing is known of may drive the policy anywhere: measure it first.
+            return "freeze" if self.labels["num_new"] or not self.num_open_tasks else "label"
         if not self.num_answers:
             return "generate"
         if self.has_many_new_labels:

@@ -95,6 +95,28 @@ def test_many_new_labels_ask_for_a_new_snapshot(project: Project, alice: User) -
     assert Loop(project).next_step == "freeze"
 
 
+def test_many_new_labels_are_frozen_before_a_policy_is_trained(project: Project, alice: User) -> None:
+    prompts = rows.prompts(project, 50)
+    rows.label(project, by=alice, prompts=prompts[:30])
+    rows.reward_model(project, model=rows.base(project), snapshot=rows.snapshot(project))
+    rows.label(project, by=alice, prompts=prompts[30:49])
+    assert Loop(project).next_step == "policy"
+    rows.label(project, by=alice, prompts=prompts[49:])
+    assert Loop(project).next_step == "freeze"
+
+
+def test_no_policy_is_trained_against_an_unmeasured_reward_model(project: Project, alice: User) -> None:
+    prompts = rows.prompts(project, 5)
+    rows.label(project, by=alice, prompts=prompts[:4])
+    scorer = rows.reward_model(project, model=rows.base(project), snapshot=rows.snapshot(project))
+    ModelVersion.objects.filter(pk=scorer.pk).update(metrics={"accuracy": None, "num_pairs": 2, "num_decided": 0})
+    assert Loop(project).next_step == "freeze", "nobody can label more: another split may hold some out"
+    Task.objects.filter(prompt=prompts[0]).update(num_judged=0)
+    assert Loop(project).next_step == "label"
+    rows.label(project, by=alice, prompts=prompts[4:])
+    assert Loop(project).next_step == "freeze"
+
+
 def test_a_handful_of_labels_is_not_frozen_while_people_can_give_more(project: Project, alice: User) -> None:
     prompts = rows.prompts(project, 52)
     rows.label(project, by=alice, prompts=prompts[:49])
