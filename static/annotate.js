@@ -24,9 +24,11 @@ const choose = (input) => {
   input.focus();
   input.dispatchEvent(new Event("change", { bubbles: true }));
 };
+const FLAGS = "details.tool[open] input[type=checkbox]";
 const rows = () => [...document.querySelectorAll(".criterion")];
 const digit = (number) => {
   if (byId("skip")?.matches(":popover-open")) return pick(byId("skip").querySelectorAll("input[type=radio]"), number);
+  if (one(FLAGS)) { document.querySelectorAll(FLAGS)[number - 1]?.click(); return true; } // never the scale behind the panel
   if (!rows().length) return number <= 7 && pick(document.querySelectorAll(".scale input"), number);
   const row = rows().find((each) => each.contains(document.activeElement)) ?? rows().find((each) => !each.querySelector(":checked")) ?? rows()[0];
   if (!pick(row.querySelectorAll("input"), number)) return false;
@@ -35,8 +37,7 @@ const digit = (number) => {
 };
 const pick = (inputs, number) => { if (inputs[number - 1]) choose(inputs[number - 1]); return Boolean(inputs[number - 1]); };
 const submit = () => {
-  const open = one("#skip:popover-open form");
-  const form = open ?? byId("judgment");
+  const open = one("#skip:popover-open form"), form = open ?? byId("judgment");
   if (!form) return false;
   if (!open && !form.checkValidity()) byId("hint").textContent = byId("hint").dataset.incomplete;
   form.requestSubmit();
@@ -62,9 +63,9 @@ const keys = {
 const act = (event) => {
   const target = event.target;
   if (event.isComposing || event.altKey || target.closest("select")) return false;
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) return submit();
-  if (event.ctrlKey || event.metaKey) return false;
-  if (event.key === "Escape" && isWriting(target)) { target.closest("details[open]")?.removeAttribute("open"); target.blur(); return true; }
+  if (event.ctrlKey || event.metaKey) return event.key === "Enter" && submit();
+  const panel = target.closest("details[open]") ?? (one(":popover-open") ? null : one("details.tool[open]"));
+  if (event.key === "Escape" && (panel || isWriting(target))) { panel?.removeAttribute("open"); target.blur(); return true; }
   if (isWriting(target) || (event.key.length === 1 && !singleKeys())) return false;
   if (event.key === "Enter" && target.closest("a, button, summary")) return false;
   if (one(".drawer:popover-open, #keys:popover-open")) return false;
@@ -88,8 +89,7 @@ byId("single-keys").addEventListener("change", (event) => singleKeys(event.targe
 // --- A task arrived: its time starts, readers are told, the newest turn of the conversation is in sight ---
 const arrived = () => {
   active = 0; lastSign = performance.now();
-  const talk = one(".conversation");
-  if (talk) talk.scrollTop = talk.scrollHeight;
+  one(".conversation")?.scrollTo({ top: one(".conversation").scrollHeight });
 };
 arrived();
 document.addEventListener("htmx:afterSwap", (event) => {

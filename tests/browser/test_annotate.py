@@ -64,6 +64,21 @@ def test_ten_comparisons_by_keyboard_alone(open_page: OpenPage, project: Project
     assert all(judgment.active_seconds is not None for judgment in Judgment.objects.all())
 
 
+def test_digits_flag_while_the_flag_panel_is_open(open_page: OpenPage, project: Project, alice: User) -> None:
+    page = open_page(alice)
+    page.goto(ANNOTATE)
+    page.keyboard.press("f")
+    page.keyboard.press("1")
+    expect(page.get_by_label("A much better")).not_to_be_checked()
+    page.keyboard.press("Escape")
+    expect(page.locator("details.tool[open]")).to_have_count(0)
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    number_of_today(page, 1)
+    judgment = Judgment.objects.get()
+    assert (judgment.flags, judgment.strength) == (["unsafe"], 2)
+
+
 def test_by_mouse(open_page: OpenPage, project: Project, alice: User) -> None:
     page = open_page(alice)
     page.goto(ANNOTATE)
