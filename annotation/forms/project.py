@@ -54,6 +54,7 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # Django cannot s
             "slug": _("Letters, digits and hyphens; empty: made from the name."),
             "daily_goal": _("Judgments a person aims at each day."),
         }
+        error_messages = {"slug": {"unique": _("This address is taken: choose another.")}}
         widgets = {"description": forms.Textarea(attrs={"rows": 2})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -82,12 +83,17 @@ class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]  # Django cannot s
 
 
 class MemberForm(forms.Form):
-    """Adds somebody by user name, or changes the role of who is there."""
+    """Adds somebody by user name, or, sent from the list of members, changes the role of who is there."""
 
+    change = forms.BooleanField(required=False, widget=forms.HiddenInput)
     username = forms.CharField(label=_("User name"), max_length=150)
     role = forms.TypedChoiceField(
         label=_("Role"), choices=Role.choices, coerce=lambda value: Role(int(value)), initial=Role.ANNOTATOR
     )
+
+    def __init__(self, data: Any = None, *, project: Project) -> None:
+        super().__init__(data)
+        self.project = project
 
     def clean_username(self) -> User:
         name = self.cleaned_data["username"].strip()
@@ -95,6 +101,12 @@ class MemberForm(forms.Form):
         if user is None:
             sentence = gettext("There is no user “%(name)s”. Check the spelling, or create the account first.")
             raise forms.ValidationError(sentence % {"name": name})
+        membership = self.project.memberships.filter(user=user).first()
+        if membership is not None and not self.cleaned_data["change"]:
+            sentence = gettext("%(name)s is already %(role)s here: change the role in the list of members.")
+            if membership.is_paused:
+                sentence = gettext("%(name)s is already %(role)s here, but paused: see the list of members.")
+            raise forms.ValidationError(sentence % {"name": name, "role": membership.get_role_display()})
         return user
 
 

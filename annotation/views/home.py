@@ -24,8 +24,9 @@ class ProjectRow(NamedTuple):
 @require_safe
 def home(request: PersonRequest) -> HttpResponse:
     rows = rows_of(request.user)
+    paused = Project.objects.filter(memberships__user=request.user, memberships__is_paused=True).order_by("name")
     may_create = request.user.has_perm("annotation.add_project")
-    return render(request, "annotation/home.html", {"rows": rows, "may_create": may_create})
+    return render(request, "annotation/home.html", {"rows": rows, "paused": paused, "may_create": may_create})
 
 
 def rows_of(user: User) -> list[ProjectRow]:

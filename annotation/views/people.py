@@ -17,7 +17,7 @@ from annotation.views.access import PersonRequest, person_required, project_for
 @require_http_methods(["GET", "HEAD", "POST"])
 def people(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
-    form = MemberForm(request.POST or None)
+    form = MemberForm(request.POST or None, project=project)
     if form.is_valid():
         user, role = form.cleaned_data["username"], form.cleaned_data["role"]
         if user == request.user and role < Role.ADMIN:

@@ -69,6 +69,7 @@ def project(request: PersonRequest, slug: str) -> HttpResponse:
     }
     if role is not None and role >= Role.REVIEWER:
         context["overview"] = overview_of(found)
+        context["has_prompts"] = found.prompts.exists()
     return render(request, "annotation/project.html", context)
 
 

@@ -42,9 +42,22 @@ def test_a_stranger_sees_no_project_and_what_to_do(project: Project, charlie: Us
     assert "Ask the admin of a project" in page
 
 
-def test_who_is_paused_sees_nothing(project: Project, alice: User) -> None:
+def test_who_is_paused_is_told_so_and_sees_no_more(project: Project, alice: User) -> None:
     project.memberships.filter(user=alice).update(is_paused=True)
-    assert "Support replies" not in browser_of(alice).get("/").content.decode()
+    page = browser_of(alice).get("/").content.decode()
+    assert "You are paused in Support replies. Ask one of its admins." in page
+    assert f"/projects/{project.slug}/" not in page and "not in a project yet" not in page
+
+
+def test_more_than_the_goal_is_no_fraction(project: Project, alice: User) -> None:
+    Project.objects.update(daily_goal=1)
+    make_tasks(project, 2)
+    for _time in range(2):
+        held = queue.claim(alice, project=project)
+        assert held is not None
+        actions.judge(held, by=alice, submission_key=uuid.uuid4(), strength=0)
+    for path in ("/", f"/projects/{project.slug}/", f"/projects/{project.slug}/annotate/"):
+        assert "2 today, goal reached" in browser_of(alice).get(path).content.decode()
 
 
 def test_wrong_method(alice: User) -> None:

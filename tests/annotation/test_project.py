@@ -37,6 +37,14 @@ def test_annotators_see_nothing_of_other_people_s_labels(project: Project, alice
     assert "Labels a day" not in page and "People" not in page
 
 
+def test_admins_are_told_how_prompts_come_in(project: Project, carol: User) -> None:
+    path, command = f"/projects/{project.slug}/", f"import_data --project {project.slug} FILE"
+    page = text_of(carol, path)
+    assert command in page and "Freeze" not in page
+    make_tasks(project, 1)
+    assert command not in text_of(carol, path)
+
+
 def test_overview_needs_few_queries(project: Project, bob: User) -> None:
     make_tasks(project, 20)
     for _time in range(5):

@@ -31,7 +31,7 @@ def test_a_project_is_created_with_its_guidelines_and_criteria(charlie: User) ->
     ("values", "sentence"),
     [
         ({"name": ""}, "This field is required"),
-        ({"slug": "support-replies"}, "already exists"),
+        ({"slug": "support-replies"}, "This address is taken: choose another."),
         ({"name": "Support replies"}, "Another project has the address"),
         ({"slug": "new"}, "is the address of this page"),
         ({"name": "客服"}, "its name yields none"),
