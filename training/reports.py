@@ -7,17 +7,19 @@ import functools
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from training.diffs import Diff, WordDiff, word_diff
 from training.models import ModelVersion, Run, Sample
 from training.rlhf.config import KINDS, describe
 from training.rlhf.rundir import RunDir
+from training.templatetags.figures import figure
 
 LOG_BYTES = 64_000
 LOG_LINES = 200
@@ -140,6 +142,42 @@ def scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
     return sorted((name, value) for name, value in values.items() if isinstance(value, int | float))
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One measurement as people read it; `name` instead of a label where nothing better is known."""
+
+    label: str
+    value: str
+    name: str = ""
+
+
+MEASURED: dict[str, tuple[Any, Callable[[float], str]]] = {
+    "reward/mean": (_lazy("Reward"), lambda value: f"{value:.2f}"),
+    "kl/sequence": (_lazy("KL"), lambda value: f"{value:.1f}"),
+    "response/length": (_lazy("Length"), lambda value: f"{value:.0f}"),
+    "response/ended": (_lazy("Ended by itself"), lambda value: f"{100 * value:.0f}\u202f%"),
+}
+UNITS = {"kl/sequence": _lazy("nats"), "response/length": _lazy("tokens")}
+
+
+def measured(values: Mapping[str, Any]) -> list[Figure]:
+    """Known measurements with their names and units, from the first step to the last; then the others as they are."""
+    rest = dict(scalars(values))
+    known = []
+    for name, (label, written) in MEASURED.items():
+        if name not in rest:
+            continue
+        moved = [rest.pop(key) for key in (f"{name}/first", name) if key in rest]
+        shown = " → ".join(_plain(written(value)) for value in moved)
+        known.append(Figure(str(label), f"{shown} {UNITS[name]}" if name in UNITS else shown))
+    return [*known, *(Figure("", figure(value), name) for name, value in rest.items())]
+
+
+def _plain(text: str) -> str:
+    """With a true minus, and none before a value that rounds to nothing."""
+    return text.replace("-", "\u2212") if text.strip("-0.") else text.lstrip("-")
+
+
 def wilson(share: float, num: int) -> tuple[float, float]:
     """The 95 % score interval of a share among `num` (Wilson 1927)."""
     centre = (share + Z95**2 / (2 * num)) / (1 + Z95**2 / num)
@@ -196,9 +234,9 @@ class RunPage:
         return RewardReport.read(self.run.summary)
 
     @property
-    def figures(self) -> list[tuple[str, float]]:
+    def figures(self) -> list[Figure]:
         """What it measured at the end, where no report of its own says it better."""
-        return [] if self.report else scalars(self.run.summary)
+        return [] if self.report else measured(self.run.summary)
 
     @property
     def version(self) -> ModelVersion | None:

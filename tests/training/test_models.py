@@ -64,7 +64,7 @@ def test_the_tree_takes_the_same_queries_however_large(
 def test_a_version(reader: Client, family: list[ModelVersion]) -> None:
     base, scorer, tuned = family
     text = reader.get(f"/models/{tuned.pk}/").content.decode()
-    for part in ("starter", "candidate", "9 simulated", "c" * 64, "Compare with its parent", "reward/mean"):
+    for part in ("starter", "candidate", "9 simulated", "c" * 64, "Compare with its parent", "Reward</dt>"):
         assert part in text
     assert "Move it to a stage" not in text, "a reviewer does not promote"
     assert "On held-out pairs" in reader.get(f"/models/{scorer.pk}/").content.decode()

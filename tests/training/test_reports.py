@@ -102,3 +102,17 @@ def test_a_poll_learns_which_part_has_changed(project: Project) -> None:
     changed = reports.RunPage(run, can_change=False).changed_since(before)
     assert changed == {"progress": False, "samples": True, "log": False}
     assert all(reports.RunPage(run, can_change=False).changed_since("").values()) is False
+
+
+def test_measurements_are_named_with_their_units_and_the_others_follow_as_they_are() -> None:
+    measured = reports.measured(
+        {"reward/mean/first": -0.012, "reward/mean": 0.961, "kl/sequence/first": -0.001, "kl/sequence": 4.71}
+        | {"response/length/first": 35.2, "response/length": 38.4, "response/ended": 1.0, "steps": 40, "note": "text"}
+    )
+    assert [(each.label or each.name, each.value) for each in measured] == [
+        ("Reward", "\u22120.01 → 0.96"),
+        ("KL", "0.0 → 4.7 nats"),
+        ("Length", "35 → 38 tokens"),
+        ("Ended by itself", "100\u202f%"),
+        ("steps", "40"),
+    ]

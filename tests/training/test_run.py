@@ -82,7 +82,7 @@ def test_a_reward_model_that_only_learned_length_says_so(client: Client, bob: Us
 def test_a_run_without_a_report_shows_what_it_measured(client: Client, bob: User, project: Project) -> None:
     run = rows.run(project, "evaluate", summary={"reward/mean": 0.25, "num_prompts": 12, "per_prompt": [1, 2]})
     text = get(client, bob, f"/runs/{run.pk}/").content.decode()
-    for part in ("Measured at the end", "reward/mean", "0.250", "num_prompts"):
+    for part in ("Measured at the end", "Reward</dt>", "0.25<", "num_prompts"):
         assert part in text
     assert "per_prompt" not in text
 

@@ -78,7 +78,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "ancestors": ancestors,
         "children": version.children.select_related("run"),
         "report": reports.RewardReport.read(version.metrics),
-        "figures": reports.scalars(version.metrics),
+        "figures": reports.measured(version.metrics),
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,
