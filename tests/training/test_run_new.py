@@ -71,6 +71,15 @@ def test_every_kind_is_drawn_whole_and_its_defaults_are_accepted(
     assert set(ESSENTIAL[kind]) <= asked
 
 
+def test_newer_labels_are_spoken_of_only_when_there_are_any(
+    admin: Client, project: Project, frozen: Snapshot, alice: User
+) -> None:
+    address = f"/runs/new/?kind=reward&project=support&snapshot={frozen.pk}"
+    assert "Newer labels" not in admin.get(address).content.decode()
+    rows.label(project, by=alice, prompts=rows.prompts(project, 1))
+    assert "Newer labels" in admin.get(address).content.decode()
+
+
 def test_fence(cast: Cast) -> None:
     check(cast, "/runs/new/?kind=reward&project=support", admin_only=True, allows="GET, POST")
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from annotation.models import Project, Role
 from training import actions
 from training.forms import RunForm
+from training.loop import Loop
 from training.models import Run
 from training.tasks import execute_run
 from training.views.requests import (
@@ -74,7 +75,14 @@ def run_new(request: PersonRequest) -> HttpResponse:
         form.initial_from(earlier)
     if form.is_valid() and (run := _start(request, form)):
         return redirect("training:run", pk=run.pk)
-    context = {"form": form, "project": project, "kind": kind, "kind_label": Run.Kind(kind).label, "earlier": earlier}
+    context = {
+        "form": form,
+        "project": project,
+        "kind": kind,
+        "kind_label": Run.Kind(kind).label,
+        "earlier": earlier,
+        "num_new": Loop(project).labels["num_new"],
+    }
     return render(request, "training/run_new.html", context, status=422 if form.errors else 200)
 
 
