@@ -1,0 +1,154 @@
+"""Foreign text on every page that shows any: what people, models and files write is shown, and never obeyed.
+
+The attacks stand wherever a text comes in, and each page is parsed as a browser would: no element, no handler and no
+address of theirs may have come to life. That each text is there at all is tested too, or nothing would be proved.
+"""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from annotation import actions
+from annotation.models import Criterion, Guidelines, Project, Prompt, Response, Role, User
+from tests.training import rows
+from training.models import Run, StageChange
+
+MARK = "pwned"
+ATTACKS = [
+    f"<script>{MARK}()</script>",
+    f'"><img src=x onerror={MARK}()>',
+    f"'><svg/onload={MARK}()>",
+    f"[click](javascript:{MARK}())",
+    f'<a href="javascript:{MARK}()">x</a><iframe srcdoc="{MARK}"></iframe>',
+    f"</textarea></pre></title><script>{MARK}()</script>",
+    f"{{% include '{MARK}' %}}{{{{ {MARK} }}}}",
+    f'```{MARK}"><script>{MARK}()</script>\n<style>*{{background:url({MARK})}}</style>\n```',
+]
+ATTACK = "\n\n".join(ATTACKS)
+
+
+class Reader(HTMLParser):
+    """What of the attacks came to life in a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive: list[str] = []
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+        for name, value in attrs:
+            is_code = name.startswith("on") or name in {"srcdoc", "style"}
+            is_address = name in {"href", "src", "action", "formaction", "xlink:href"} or name.startswith("hx-")
+            address = (value or "").strip().lower()
+            if is_code or (is_address and address.startswith(("javascript:", "data:text", "vbscript:"))):
+                self.alive.append(f"<{tag} {name}={value!r}>")
+        if tag in {"iframe", "object", "embed", "base", "marquee"}:
+            self.alive.append(f"<{tag}>")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.inside in {"script", "style"} and MARK in data and self.is_run(data):
+            self.alive.append(f"<{self.inside}> {data[:60]}")
+
+    def is_run(self, data: str) -> bool:
+        """Data islands of JSON are read by our scripts and never run; an attack that broke out of one is text here."""
+        return self.get_starttag_text() in {"<script>", "<style>"}
+
+
+def alive(page: str) -> list[str]:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    return reader.alive
+
+
+def test_the_reader_sees_what_comes_alive() -> None:
+    assert [attack for attack in ATTACKS[:3] + ATTACKS[4:6] if not alive(attack)] == []
+
+
+@pytest.fixture
+def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict[str, int]]:
+    """A project in which every text that somebody may write is an attack."""
+    settings.RUNS_DIR = tmp_path
+    project = Project.objects.create(slug="support", name=ATTACKS[1], description=ATTACK, overlap=2)
+    dana = User.objects.create_user("dana", first_name=ATTACKS[0][:30])
+    other = User.objects.create(username=f"<script>{MARK}()</script>")
+    for user in (dana, other):
+        actions.add_member(project, user=user, role=Role.ADMIN)
+    Guidelines.objects.create(project=project, version=1, text=ATTACK)
+    Criterion.objects.create(project=project, key="k", name=ATTACKS[0], low_anchor=ATTACKS[1], high_anchor=ATTACKS[2])
+    messages = [{"role": role, "content": ATTACK} for role in ("system", "user", "assistant", "user")]
+    prompt = Prompt.objects.create(project=project, messages=messages, content_hash="1")
+    a, b = (rows.answer(prompt, f"{ATTACK} {n}", source=ATTACKS[n]) for n in range(2))
+    project.tasks.create(prompt=prompt, kind="comparison", response_a=a, response_b=b, overlap=2)
+    project.tasks.create(prompt=prompt, kind="rating", response_a=a, overlap=2, priority=-1)
+
+    base, frozen = rows.base(project), rows.snapshot(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    assert tuned.run
+    for version in (base, tuned):
+        wrote = rows.generations(version, scorer=scorer, prompts=[prompt], shift=0.1)
+        Response.objects.filter(generation__run=wrote).update(text=f"{version.name} {ATTACK}")
+    tuned.run.samples.update(text=f"in a sample {ATTACK}", prompt=messages)
+    Run.objects.filter(pk=tuned.run.pk).update(
+        status="failed", error=f"as the error {ATTACK}", warnings=[f"as a warning {ATTACK}"]
+    )
+    StageChange.objects.create(version=tuned, stage="approved", reason=ATTACK, by=other)
+    folder = tmp_path / str(tuned.run.pk)
+    folder.mkdir(parents=True)
+    (folder / "stderr.txt").write_text(f"in the log {ATTACK}")
+    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk}
+
+
+def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, dict[str, int]]) -> None:
+    project, dana, pks = hostile
+    browser = Client()
+    browser.force_login(dana)
+    slug, run = project.slug, reverse("training:run", args=[pks["run"]])
+    paths = [
+        reverse("annotation:home"),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks")),
+        reverse("training:freeze", args=[slug]),
+        reverse("training:dashboard"),
+        reverse("training:run_new") + f"?project={slug}&kind=policy",
+        run,
+        reverse("training:models"),
+        reverse("training:model", args=[pks["b"]]),
+        reverse("training:compare"),
+        reverse("training:compare") + f"?a={pks['a']}&b={pks['b']}",
+    ]
+    pages = {path: browser.get(path).content.decode() for path in paths}
+    assert [path for path, page in pages.items() if MARK not in page] == [], (
+        "a page without foreign text proves nothing"
+    )
+    assert {path: found for path, page in pages.items() if (found := alive(page))} == {}
+    for place in ("in a sample", "in the log", "as the error", "as a warning"):
+        assert f"{place} &lt;script&gt;" in pages[run] or f"{place} <p>" in pages[run], place
+
+
+def test_a_rating_and_what_is_sent_back_with_an_error(hostile: tuple[Project, User, dict[str, int]]) -> None:
+    project, dana, _ = hostile
+    browser = Client()
+    browser.force_login(dana)
+    for kind in ("comparison", "rating"):
+        page = browser.get(reverse("annotation:annotate", args=[project.slug])).content.decode()
+        assert MARK in page
+        assert alive(page) == []
+        lent = dana.assignments.get(status="leased")
+        assert lent.task.kind == kind
+        refused = browser.post(
+            reverse("annotation:judge", args=[lent.pk]), {"rationale": ATTACK, "left_correction": ATTACK}
+        )
+        assert refused.status_code == 422
+        assert alive(refused.content.decode()) == []
+        browser.post(reverse("annotation:skip", args=[lent.pk]), {"reason": "unclear"})
