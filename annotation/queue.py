@@ -108,7 +108,8 @@ def claim(user: User, *, project: Project) -> Assignment | None:
     person's last one waits until they have come to the end, or somebody else takes it.
     Raises PermissionDenied for who is not in the project, or paused there.
     """
-    # The person's membership is locked, so two tabs asking at the same moment get the same task, not two.
+    # The person's membership is locked, so two tabs asking at the same moment get the same task, not two, and none asks
+    # while the other judges.
     membership = Membership.objects.select_for_update(no_key=True).filter(user=user, project=project).first()
     if membership is None or membership.is_paused:
         raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))

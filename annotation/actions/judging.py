@@ -1,7 +1,7 @@
 """What an annotator does with a task they hold: judge it, skip it, undo the last.
 
-Each verb holds the task's row lock from its first line, so a second submit, an expiry or another person's claim comes
-before or after it, never between.
+Each verb holds the row locks of the person's membership and of the task from its first line, so a second submit, an
+expiry or a claim, by the person or by others, comes before or after it, never between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Assignment, Judgment, Project, Rating, Response, Task, User
+from annotation.models import Assignment, Judgment, Membership, Project, Rating, Response, Task, User
 
 
 class Judged(NamedTuple):
@@ -121,12 +121,15 @@ def undo(user: User, *, project: Project) -> Undone | None:
 
 
 def _lock(assignment: Assignment, *, by: User) -> None:
-    """Lock the task and read the assignment anew under the lock.
+    """Lock the person's membership and the task, and read the assignment anew under the locks.
 
     Of `assignment.task` only what never changes may be used after this; its counters move by F().
     """
     if assignment.annotator_id != by.pk:
         raise PermissionDenied(_("This task was given to somebody else."))
+    # The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
+    # could lend the person again the task whose lease had run out and that they are judging now.
+    Membership.objects.select_for_update(no_key=True).filter(user=by, project=assignment.task.project).first()
     Task.objects.select_for_update(no_key=True).values_list("pk").get(pk=assignment.task_id)
     assignment.status = Assignment.objects.values_list("status", flat=True).get(pk=assignment.pk)
 
