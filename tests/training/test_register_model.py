@@ -48,3 +48,11 @@ def test_a_folder_without_a_model_is_a_sentence(project: Project, tmp_path: Path
 def test_an_unknown_project_is_a_sentence(db: None, nano_policy: Path) -> None:
     with pytest.raises(CommandError, match="There is no project"):
         register(nano_policy, project="nothing")
+
+
+def test_a_hubs_model_is_pinned_to_a_commit(project: Project) -> None:
+    with pytest.raises(CommandError, match="a branch moves: main"):
+        register(Path("org/model"), revision="main")
+    assert "loaded from org/model at" in register(Path("org/model"), revision="0" * 40)
+    version = project.model_versions.get(name="starter")
+    assert (version.location, version.revision) == ("org/model", "0" * 40)
