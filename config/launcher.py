@@ -146,7 +146,7 @@ def wait_until_it_answers(host: str, port: int, is_stopping: Callable[[], bool])
             with urllib.request.urlopen(f"http://{shown}:{port}/login/", timeout=5):
                 break
         except urllib.error.HTTPError:
-            break  # it answers: with DEBUG off, plain http is sent on to https
+            break  # it answers: with DEBUG off, ALLOWED_HOSTS may not name this address
         except OSError:
             time.sleep(0.1)
     else:
