@@ -119,6 +119,14 @@ def compare(report: Report, before: Answers, after: Answers) -> None:
         report.add(
             f"{name}'s answers", f"{words:.1f} words, {ended:.1%} end by themselves, {distinct(rows):.1%} distinct"
         )
+    report.notes.append("The first three messages, and the first answer of each version:")
+    for text in list(before)[:3]:
+        report.notes += [
+            "",
+            f"* {text}",
+            f"  * starter: {before[text][0]['text']}",
+            f"  * tuned: {after[text][0]['text']}",
+        ]
     if interval(won)[0] <= 0.5:
         raise SystemExit("The win rate's interval does not exclude 0.5: the loop has not made the model better.")
 

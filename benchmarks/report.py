@@ -20,6 +20,8 @@ class Report:
 
     rows: list[tuple[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Markdown lines that follow the table."""
 
     def add(self, name: str, value: str) -> None:
         self.rows.append((name, value))
@@ -45,7 +47,7 @@ class Report:
             + ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.seconds.items())
             + ") |",
         ]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, "", *self.notes] if self.notes else lines) + "\n"
 
 
 def interval(values: list[float], *, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
