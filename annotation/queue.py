@@ -23,7 +23,7 @@ LOOKS = (
     # The oldest of the highest priority: where freed places and new urgent tasks are.
     """AND task.id IN (
         SELECT first.id FROM annotation_task first
-        WHERE first.project_id = %(project)s
+        WHERE first.project_id = %(project)s AND first.control = ''
           AND NOT first.is_withdrawn AND first.overlap > (first.num_judged + first.num_leased)
         ORDER BY first.priority DESC, first.id LIMIT 25
     )""",
@@ -38,7 +38,7 @@ CLAIM = """
 WITH picked AS (
     SELECT task.id, task.kind
     FROM annotation_task task
-    WHERE task.project_id = %(project)s
+    WHERE task.project_id = %(project)s AND task.control = ''
       AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
       AND NOT EXISTS (
           SELECT FROM annotation_assignment own
@@ -75,8 +75,8 @@ WITH picked AS (
     FROM sides WHERE annotation_membership.id = %(membership)s
 )
 INSERT INTO annotation_assignment
-    (task_id, annotator_id, status, is_swapped, leased_at, expires_at, skip_reason, skip_note)
-SELECT id, %(user)s, 'leased', is_swapped, %(now)s, %(expires_at)s, '', '' FROM sides
+    (task_id, annotator_id, status, is_swapped, "order", leased_at, expires_at, skip_reason, skip_note)
+SELECT id, %(user)s, 'leased', is_swapped, '{{}}', %(now)s, %(expires_at)s, '', '' FROM sides
 ON CONFLICT (task_id, annotator_id) DO UPDATE
     SET status = 'leased', leased_at = excluded.leased_at, expires_at = excluded.expires_at
 RETURNING id

@@ -83,7 +83,8 @@ def preferences(
 
 def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
     tasks = (
-        project.tasks.filter(kind=Task.Kind.COMPARISON, num_judged__gt=0)
+        project.tasks.questions()
+        .filter(kind=Task.Kind.COMPARISON, num_judged__gt=0)
         .select_related("prompt", "response_a", "response_b")
         .prefetch_related(Prefetch("judgments", _counted(settings)))
         .order_by("pk")
@@ -100,7 +101,8 @@ def _rating_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
     and mild raters then give the same preference. Where nobody rated both, the means of all are compared, as one vote.
     """
     tasks = (
-        project.tasks.filter(kind=Task.Kind.RATING, num_judged__gt=0)
+        project.tasks.questions()
+        .filter(kind=Task.Kind.RATING, num_judged__gt=0)
         .select_related("prompt", "response_a")
         .prefetch_related(Prefetch("judgments", _counted(settings).prefetch_related("ratings__criterion")))
         .order_by("prompt_id", "response_a_id")
@@ -157,7 +159,7 @@ def _corrections(project: Project, settings: Settings) -> Iterator[Preference]:
 
 def _counted(settings: Settings) -> JudgmentQuerySet:
     """What a task's prefetched `judgments` hold here: those that count and have a weight."""
-    judgments = Judgment.objects.counted().select_related("annotator").order_by("pk")
+    judgments = Judgment.objects.votes().select_related("annotator").order_by("pk")
     if not settings.include_simulated:
         judgments = judgments.filter(annotator__is_simulated=False)
     silent = [annotator for annotator, weight in settings.weights.items() if weight <= 0]

@@ -15,6 +15,7 @@ class User(AbstractUser):
         default=False, help_text=_("Labels by a program that follows a stated rule, not by a person.")
     )
     language = models.CharField(max_length=12, blank=True, help_text=_("Empty: the browser's language."))
+    key_bindings = models.JSONField(default=dict, blank=True, help_text="Action to key, where it is not the usual one.")
 
 
 class Role(models.IntegerChoices):
@@ -23,6 +24,14 @@ class Role(models.IntegerChoices):
     ANNOTATOR = 10, _("annotator")
     REVIEWER = 20, _("reviewer")
     ADMIN = 30, _("admin")
+
+
+class Revision(models.TextChoices):
+    """Until when people may change what they judged."""
+
+    ALWAYS = "always", _("at any time")
+    UNTIL_FROZEN = "until_frozen", _("until a snapshot has taken it")
+    NEVER = "never", _("not at all")
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -46,6 +55,17 @@ class Project(models.Model):
         default=1800, validators=[MinValueValidator(60)], help_text=_("How long a task is lent before others get it.")
     )
     daily_goal = models.PositiveSmallIntegerField(default=40, validators=[MinValueValidator(1)])
+    revision = models.CharField(
+        max_length=20, choices=Revision.choices, default=Revision.UNTIL_FROZEN,
+        help_text=_("How long people may change what they judged. Undoing the last is such a change."),
+    )  # fmt: skip
+    reason_chips = models.JSONField(
+        default=list, blank=True, help_text=_("Short reasons to choose from beside the rationale, a text each.")
+    )
+    control_share = models.FloatField(
+        default=0.1, validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+        help_text=_("The share of gold tasks and repeats among what each person gets, while there are any."),
+    )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
@@ -85,6 +105,10 @@ class Membership(models.Model):
     last_task = models.ForeignKey(
         "annotation.Task", null=True, on_delete=models.SET_NULL, related_name="+", editable=False,
         help_text="What the queue lent this person last: it looks on from there.",
+    )  # fmt: skip
+    seen_guidelines = models.ForeignKey(
+        "annotation.Guidelines", null=True, on_delete=models.SET_NULL, related_name="+", editable=False,
+        help_text="The version this person has read; a newer one is announced before their next task.",
     )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -34,24 +34,40 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """What the queue can still give this person: open tasks they have not had, and the one they hold."""
         assignments = Assignment.objects.of(user)
         had = assignments.exclude(status=Assignment.Status.EXPIRED).values("task")
-        return self.filter(
+        return self.questions().filter(
             Q(pk__in=assignments.live().values("task"))
             | Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")) & ~Q(pk__in=had)
         )
+
+    def questions(self) -> TaskQuerySet:
+        """Tasks asked for the answers' sake, not to measure people: neither gold nor repeats."""
+        return self.filter(control="")
 
     def counts(self) -> dict[str, int]:
         """How many there are, have a place left, and are done, in one query."""
         is_open = Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
         is_done = Q(num_judged__gte=F("overlap"))
-        return self.aggregate(all=Count("pk"), open=Count("pk", filter=is_open), done=Count("pk", filter=is_done))
+        return self.questions().aggregate(
+            all=Count("pk"), open=Count("pk", filter=is_open), done=Count("pk", filter=is_done)
+        )
 
 
 class Task(models.Model):
-    """One question to people: a comparison of two responses, or a rating of one (`response_a`)."""
+    """One question to people: a comparison of two responses, a rating of one (`response_a`), or a ranking of 3 to 6.
+
+    A ranking's responses are its candidates; `response_a` is the one of the lowest id.
+    """
 
     class Kind(models.TextChoices):
         COMPARISON = "comparison", _("comparison")
         RATING = "rating", _("rating")
+        RANKING = "ranking", _("ranking")
+
+    class Control(models.TextChoices):
+        """Tasks that measure people instead of answers: mixed in between the others, left out of counts and exports."""
+
+        GOLD = "gold", _("gold task")
+        REPEAT = "repeat", _("repeat")
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
@@ -63,6 +79,12 @@ class Task(models.Model):
     num_judged = models.PositiveSmallIntegerField(default=0)
     num_leased = models.PositiveSmallIntegerField(default=0)
     is_withdrawn = models.BooleanField(default=False)
+    control = models.CharField(max_length=10, choices=Control.choices, blank=True, editable=False)
+    repeat_of = models.ForeignKey("self", null=True, editable=False, on_delete=models.CASCADE, related_name="repeats")
+    reserved_for = models.ForeignKey(
+        User, null=True, editable=False, on_delete=models.CASCADE, related_name="+",
+        help_text="Only this person gets it: the one whose judgment it repeats.",
+    )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = TaskQuerySet.as_manager()
@@ -72,29 +94,56 @@ class Task(models.Model):
             # An unordered pair has one spelling, so the same pair cannot be asked twice the other way round.
             models.CheckConstraint(
                 condition=Q(kind="comparison", response_b__isnull=False, response_a__lt=F("response_b"))
-                | Q(kind="rating", response_b__isnull=True),
+                | Q(kind__in=["rating", "ranking"], response_b__isnull=True),
                 name="a_comparison_has_two_responses_in_id_order",
             ),
             models.CheckConstraint(
                 condition=Q(overlap__gte=F("num_judged") + F("num_leased")), name="overlap_is_never_exceeded"
             ),
             models.UniqueConstraint(
-                fields=["response_a", "response_b"], condition=Q(kind="comparison"), name="a_pair_is_asked_once"
+                fields=["response_a", "response_b"],
+                condition=Q(kind="comparison", repeat_of__isnull=True),
+                name="a_pair_is_asked_once",
             ),
             models.UniqueConstraint(
-                fields=["response_a"], condition=Q(kind="rating"), name="a_response_is_rated_in_one_task"
+                fields=["response_a"],
+                condition=Q(kind="rating", repeat_of__isnull=True),
+                name="a_response_is_rated_in_one_task",
+            ),
+            models.UniqueConstraint(fields=["repeat_of", "reserved_for"], name="a_judgment_is_repeated_once"),
+            models.CheckConstraint(
+                condition=Q(control="repeat", repeat_of__isnull=False, reserved_for__isnull=False)
+                | Q(control__in=["", "gold"], repeat_of__isnull=True, reserved_for__isnull=True),
+                name="a_repeat_says_of_what_and_for_whom",
             ),
         ]
         indexes = [
             models.Index(
                 fields=["project", "-priority", "id"],
-                condition=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")),
+                condition=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"), control=""),
                 name="open_tasks_in_order",
+            ),
+            models.Index(
+                fields=["project", "reserved_for"], condition=~Q(control=""), name="control_tasks",
             ),
         ]  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+
+class Candidate(models.Model):
+    """One of the responses of a ranking."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates")
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["response_id"]
+        constraints = [models.UniqueConstraint(fields=["task", "response"], name="a_ranking_holds_a_response_once")]
+
+    def __str__(self) -> str:
+        return f"{self.response} in {self.task}"
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -136,6 +185,9 @@ class Assignment(models.Model):
     annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.LEASED)
     is_swapped = models.BooleanField(help_text="True: response_b was shown on the left.")
+    order = ArrayField(
+        models.BigIntegerField(), default=list, help_text="The ids of a ranking's responses in the order shown."
+    )
     leased_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     skip_reason = models.CharField(max_length=20, choices=SkipReason.choices, blank=True)
@@ -182,6 +234,10 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         """The newest version of each judgment that was not undone."""
         return self.filter(is_current=True)
 
+    def votes(self) -> JudgmentQuerySet:
+        """Those that count and speak for the answers: not given on gold tasks or repeats."""
+        return self.counted().filter(task__control="")
+
     def of(self, user: User) -> JudgmentQuerySet:
         return self.filter(annotator=user)
 
@@ -216,9 +272,17 @@ class Judgment(models.Model):
     both_bad = models.BooleanField(default=False)
     flags = ArrayField(models.CharField(max_length=20, choices=Flag.choices), default=list, blank=True)
     rationale = models.TextField(blank=True)
+    reasons = ArrayField(
+        models.CharField(max_length=100), default=list, blank=True, help_text="The project's reason chips chosen."
+    )
     corrections = models.ManyToManyField(Response, blank=True, related_name="corrected_in")
     guidelines = models.ForeignKey(Guidelines, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     active_seconds = models.FloatField(null=True, blank=True, help_text="Time at work, idle time taken out.")
+    voiding = models.ForeignKey(
+        "annotation.Voiding", null=True, blank=True, on_delete=models.SET_NULL, related_name="judgments",
+        help_text="The admin's act that made it count no more.",
+    )  # fmt: skip
+    frozen_at = models.DateTimeField(null=True, editable=False, help_text="When a snapshot first took it.")
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = JudgmentQuerySet.as_manager()
@@ -237,6 +301,9 @@ class Judgment(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(both_bad=False) | Q(strength__isnull=False, strength=0), name="both_bad_is_a_tie"
+            ),
+            models.CheckConstraint(
+                condition=Q(voiding__isnull=True) | Q(is_current=False), name="a_voided_judgment_does_not_count"
             ),
         ]
         indexes = [models.Index(fields=["annotator", "created_at"], name="judgments_of_a_person")]
@@ -266,3 +333,31 @@ class Rating(models.Model):
 
     def __str__(self) -> str:
         return f"{self.criterion}: {self.value}"
+
+
+class Rank(models.Model):
+    """The place one response got in a ranking: 1 is best; equal places are ties."""
+
+    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="ranks")
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
+    rank = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["judgment", "response"], name="one_rank_per_response"),
+            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=6), name="a_rank_is_1_to_6"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rank}. {self.response}"
+
+
+class Draft(models.Model):
+    """What a person has typed and chosen of a task they hold and have not sent: kept as the form's fields."""
+
+    assignment = models.OneToOneField(Assignment, on_delete=models.CASCADE, related_name="draft")
+    values = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"draft of {self.assignment}"
