@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
+from annotation.export.batches import batches
 from annotation.export.preferences import Preference, preferences
 from annotation.export.records import RawJudgment, corrections, judgments, ratings
 from annotation.export.targets import Grading
-from annotation.models import Project
+from annotation.models import Project, Response
 
 Line = dict[str, Any]
 FileFormat = Literal["preferences", "judgments", "ratings", "corrections", "demonstrations", "prompts"]
@@ -31,10 +32,10 @@ def lines(
     if format == "judgments":
         return (_judgment(judgment) for judgment in judgments(project, include_simulated=include_simulated))
     if format == "ratings":
-        return (dataclasses.asdict(rating) for rating in ratings(project, include_simulated=include_simulated))
+        return (dict(vars(rating)) for rating in ratings(project, include_simulated=include_simulated))
     if format == "corrections":
         found_corrections = corrections(project, include_simulated=include_simulated)
-        return (dataclasses.asdict(correction) for correction in found_corrections)
+        return (dict(vars(correction)) for correction in found_corrections)
     if format == "demonstrations":
         return (
             {"messages": [*correction.messages, _answer(correction.text)], "is_simulated": correction.is_simulated}
@@ -100,15 +101,22 @@ def _judgment(judgment: RawJudgment) -> Line:
 
 def _prompts(project: Project) -> Iterator[Line]:
     """Every prompt with its responses; corrections are left to `judgments`, where they belong to somebody."""
-    prompts = project.prompts.prefetch_related("responses").order_by("pk")
-    for prompt in prompts.iterator(chunk_size=500):
-        originals = [response for response in prompt.responses.all() if response.parent_id is None]
-        yield {
-            "id": prompt.external_id,
-            "messages": prompt.messages,
-            "responses": [
-                {"text": response.text, "source": response.source, "metadata": response.metadata}
-                for response in sorted(originals, key=lambda response: response.pk)
-            ],
-            "metadata": prompt.metadata,
-        }
+    rows = project.prompts.order_by("pk").values_list("pk", "external_id", "messages", "metadata")
+    for batch in batches(rows):
+        answers = _answers_to([row[0] for row in batch])
+        for pk, external_id, messages, metadata in batch:
+            yield {
+                "id": external_id,
+                "messages": messages,
+                "responses": answers.get(pk, []),
+                "metadata": metadata,
+            }
+
+
+def _answers_to(prompt_ids: list[int]) -> dict[int, list[Line]]:
+    """Prompt id to its responses, in the order of their ids."""
+    found: dict[int, list[Line]] = defaultdict(list)
+    rows = Response.objects.filter(prompt__in=prompt_ids, parent__isnull=True).order_by("pk")
+    for prompt_id, text, source, metadata in rows.values_list("prompt_id", "text", "source", "metadata"):
+        found[prompt_id].append({"text": text, "source": source, "metadata": metadata})
+    return found

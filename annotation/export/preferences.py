@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
-from django.db.models import Prefetch
-
+from annotation.export.batches import batches
 from annotation.export.targets import Grading, Vote, mean_strength, rating_score, target
-from annotation.models import Judgment, Project, Response, Task
+from annotation.models import Judgment, Project, Rating, Task
 from annotation.models.work import JudgmentQuerySet
 
 Origin = Literal["comparison", "rating", "correction"]
 ORIGINS: tuple[Origin, ...] = ("comparison", "rating", "correction")
 STRONGEST = 3
 """Ratings at the two ends of every scale are as far apart as “much better”."""
-CHUNK = 500
-"""Rows fetched at a time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,8 +56,33 @@ class Settings:
     """Annotator id to weight; 1 for those not named. Who has weight 0 is left out."""
     include_simulated: bool = True
 
-    def weight(self, judgment: Judgment) -> float:
-        return self.weights.get(judgment.annotator_id, 1.0)
+    def weight(self, given: Given) -> float:
+        return self.weights.get(given.annotator_id, 1.0)
+
+
+class Answer(NamedTuple):
+    """A response, as far as a pair needs it."""
+
+    id: int
+    text: str
+    source: str
+
+
+class Asked(NamedTuple):
+    """What a pair's answers answer."""
+
+    prompt_id: int
+    messages: list[dict[str, str]]
+
+
+class Given(NamedTuple):
+    """A judgment that counts, as far as a pair needs it."""
+
+    id: int
+    annotator_id: int
+    is_simulated: bool
+    value: float
+    """Of a comparison the signed strength, positive when response_a is better; of a rating its score, 0 … 1."""
 
 
 def preferences(
@@ -81,48 +104,113 @@ def preferences(
         yield from _corrections(project, settings)
 
 
+# --- comparisons ------------------------------------------------------------------------------------------------
+
+
 def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
     tasks = (
         project.tasks.questions()
         .filter(kind=Task.Kind.COMPARISON, num_judged__gt=0)
-        .select_related("prompt", "response_a", "response_b")
-        .prefetch_related(Prefetch("judgments", _counted(settings)))
         .order_by("pk")
+        .values_list(
+            *("pk", "prompt_id", "prompt__messages"),
+            *("response_a_id", "response_a__text", "response_a__source"),
+            *("response_b_id", "response_b__text", "response_b__source"),
+        )
     )
-    for task in tasks.iterator(chunk_size=CHUNK):
-        assert task.response_b is not None  # the database holds comparisons to it
-        judgments = list(task.judgments.all())
-        votes = [Vote(judgment.signed_strength or 0, settings.weight(judgment)) for judgment in judgments]
-        yield from _preference("comparison", task.response_a, task.response_b, task, votes, judgments, settings)
+    for batch in batches(tasks):
+        given = _strengths(settings, {task[0]: task[3] for task in batch})
+        for pk, prompt_id, messages, *answers in batch:
+            judgments = given.get(pk, [])
+            votes = [Vote(judgment.value, settings.weight(judgment)) for judgment in judgments]
+            yield from _preference(
+                "comparison",
+                Asked(prompt_id, messages),
+                (Answer(*answers[:3]), Answer(*answers[3:])),
+                votes,
+                judgments,
+                settings,
+            )
+
+
+def _strengths(settings: Settings, first_answers: Mapping[int, int]) -> dict[int, list[Given]]:
+    """Task id to what was said of it. first_answers: task id to the id of its response_a."""
+    rows = (
+        _counted(settings)
+        .filter(task__in=list(first_answers))
+        .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated", "preferred_id", "strength")
+    )
+    found: dict[int, list[Given]] = defaultdict(list)
+    for task_id, pk, annotator_id, is_simulated, preferred_id, strength in rows:
+        is_first = preferred_id is None or preferred_id == first_answers[task_id]
+        signed = (strength or 0) if is_first else -strength
+        found[task_id].append(Given(pk, annotator_id, is_simulated, signed))
+    return found
+
+
+# --- ratings ----------------------------------------------------------------------------------------------------
+
+
+class _Rated(NamedTuple):
+    """A rated answer with the scores it got, by annotator."""
+
+    asked: Asked
+    answer: Answer
+    given: dict[int, Given]
 
 
 def _rating_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
     """Every two rated answers of one prompt. People are compared with themselves where they rated both answers: strict
     and mild raters then give the same preference. Where nobody rated both, the means of all are compared, as one vote.
     """
+    for _prompt, of_prompt in itertools.groupby(_rated(project, settings), key=lambda rated: rated.asked.prompt_id):
+        for first, second in itertools.combinations(list(of_prompt), 2):
+            votes, judgments = _rating_votes(first, second, settings)
+            yield from _preference("rating", first.asked, (first.answer, second.answer), votes, judgments, settings)
+
+
+def _rated(project: Project, settings: Settings) -> Iterator[_Rated]:
+    """By prompt; answers that nobody's counted judgment rates are left out."""
     tasks = (
         project.tasks.questions()
         .filter(kind=Task.Kind.RATING, num_judged__gt=0)
-        .select_related("prompt", "response_a")
-        .prefetch_related(Prefetch("judgments", _counted(settings).prefetch_related("ratings__criterion")))
         .order_by("prompt_id", "response_a_id")
+        .values_list("pk", "prompt_id", "prompt__messages", "response_a_id", "response_a__text", "response_a__source")
     )
-    for _prompt, of_prompt in itertools.groupby(tasks.iterator(chunk_size=CHUNK), key=lambda task: task.prompt_id):
-        rated = [task for task in of_prompt if task.judgments.all()]
-        for first, second in itertools.combinations(rated, 2):
-            votes, judgments = _rating_votes(first, second, settings)
-            yield from _preference("rating", first.response_a, second.response_a, first, votes, judgments, settings)
+    for batch in batches(tasks):
+        given = _scores(settings, [task[0] for task in batch])
+        for pk, prompt_id, messages, *answer in batch:
+            if pk in given:
+                scores = {judgment.annotator_id: judgment for judgment in given[pk]}
+                yield _Rated(Asked(prompt_id, messages), Answer(*answer), scores)
 
 
-def _rating_votes(first: Task, second: Task, settings: Settings) -> tuple[list[Vote], list[Judgment]]:
-    a, b = ({judgment.annotator_id: judgment for judgment in task.judgments.all()} for task in (first, second))
+def _scores(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[Given]]:
+    """Task id to the scores given."""
+    rows = list(
+        _counted(settings)
+        .filter(task__in=task_ids)
+        .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated")
+    )
+    values: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
+    ratings = Rating.objects.filter(judgment__in=[row[1] for row in rows]).order_by("judgment_id", "pk")
+    for pk, *value in ratings.values_list("judgment_id", "value", "criterion__scale_max", "criterion__weight"):
+        values[pk].append((value[0], value[1], value[2]))
+    found: dict[int, list[Given]] = defaultdict(list)
+    for task_id, pk, annotator_id, is_simulated in rows:
+        found[task_id].append(Given(pk, annotator_id, is_simulated, rating_score(values[pk])))
+    return found
+
+
+def _rating_votes(first: _Rated, second: _Rated, settings: Settings) -> tuple[list[Vote], list[Given]]:
+    a, b = first.given, second.given
     both = sorted(a.keys() & b.keys())
     if both:
-        votes = [Vote(_apart(_score(a[person]), _score(b[person])), settings.weight(a[person])) for person in both]
+        votes = [Vote(_apart(a[person].value, b[person].value), settings.weight(a[person])) for person in both]
         return votes, [judgment for person in both for judgment in (a[person], b[person])]
     mean_a, mean_b = (
-        mean_strength([Vote(_score(judgment), settings.weight(judgment)) for judgment in ratings.values()])
-        for ratings in (a, b)
+        mean_strength([Vote(judgment.value, settings.weight(judgment)) for judgment in scores.values()])
+        for scores in (a, b)
     )
     return [Vote(_apart(mean_a, mean_b))], [*a.values(), *b.values()]
 
@@ -132,58 +220,59 @@ def _apart(score_a: float, score_b: float) -> float:
     return round(STRONGEST * (score_a - score_b), 9)
 
 
-def _score(judgment: Judgment) -> float:
-    return rating_score(
-        [(rating.value, rating.criterion.scale_max, rating.criterion.weight) for rating in judgment.ratings.all()]
-    )
+# --- corrections ------------------------------------------------------------------------------------------------
 
 
 def _corrections(project: Project, settings: Settings) -> Iterator[Preference]:
     """A correction is better than what it corrects, as a plain choice says it."""
-    judgments = (
+    rows = (
         _counted(settings)
-        .filter(task__project=project, corrections__isnull=False)
-        .distinct()
-        .select_related("task__prompt")
-        .prefetch_related("corrections__parent")
-        .order_by("pk")
+        .filter(task__project=project, corrections__parent__isnull=False)
+        .order_by("pk", "corrections__pk")
+        .values_list(
+            *("pk", "annotator_id", "annotator__is_simulated", "task__prompt_id", "task__prompt__messages"),
+            *("corrections__parent_id", "corrections__parent__text", "corrections__parent__source"),
+            *("corrections__pk", "corrections__text", "corrections__source"),
+        )
     )
-    for judgment in judgments.iterator(chunk_size=CHUNK):
-        for correction in sorted(judgment.corrections.all(), key=lambda response: response.pk):
-            if correction.parent is not None:
-                votes = [Vote(-Judgment.PLAIN_STRENGTH, settings.weight(judgment))]
-                yield from _preference(
-                    "correction", correction.parent, correction, judgment.task, votes, [judgment], settings
-                )
+    for batch in batches(rows):
+        for pk, annotator_id, is_simulated, prompt_id, messages, *answers in batch:
+            judgment = Given(pk, annotator_id, is_simulated, -Judgment.PLAIN_STRENGTH)
+            votes = [Vote(judgment.value, settings.weight(judgment))]
+            pair = Answer(*answers[:3]), Answer(*answers[3:])
+            yield from _preference("correction", Asked(prompt_id, messages), pair, votes, [judgment], settings)
+
+
+# --- all --------------------------------------------------------------------------------------------------------
 
 
 def _counted(settings: Settings) -> JudgmentQuerySet:
-    """What a task's prefetched `judgments` hold here: those that count and have a weight."""
-    judgments = Judgment.objects.votes().select_related("annotator").order_by("pk")
+    """The judgments that count and have a weight, oldest first."""
+    judgments = Judgment.objects.votes().order_by("pk")
     if not settings.include_simulated:
         judgments = judgments.filter(annotator__is_simulated=False)
     silent = [annotator for annotator, weight in settings.weights.items() if weight <= 0]
-    return judgments.exclude(annotator__in=silent)
+    return judgments.exclude(annotator__in=silent) if silent else judgments
 
 
 def _preference(
     origin: Origin,
-    a: Response,
-    b: Response,
-    task: Task,
+    asked: Asked,
+    pair: tuple[Answer, Answer],
     votes: list[Vote],
-    judgments: list[Judgment],
+    judgments: Sequence[Given],
     settings: Settings,
 ) -> Iterator[Preference]:
     """The record, or nothing where nobody's vote is left."""
     if not votes:
         return
+    a, b = pair
     yield Preference(
         origin=origin,
-        prompt_id=task.prompt_id,
-        messages=task.prompt.messages,
-        response_a_id=a.pk,
-        response_b_id=b.pk,
+        prompt_id=asked.prompt_id,
+        messages=asked.messages,
+        response_a_id=a.id,
+        response_b_id=b.id,
         text_a=a.text,
         text_b=b.text,
         source_a=a.source,
@@ -191,6 +280,6 @@ def _preference(
         target=target(votes, grading=settings.grading, kappa=settings.kappa),
         strength=mean_strength(votes),
         num_judgments=len(judgments),
-        num_simulated=sum(judgment.annotator.is_simulated for judgment in judgments),
-        judgment_ids=sorted(judgment.pk for judgment in judgments),
+        num_simulated=sum(judgment.is_simulated for judgment in judgments),
+        judgment_ids=sorted(judgment.id for judgment in judgments),
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections import defaultdict
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from annotation.models import Judgment, Project, Response, Task
+from annotation.export.batches import batches
+from annotation.models import Judgment, Project, Rating, Task
 from annotation.models.work import JudgmentQuerySet
-
-CHUNK = 500
-"""Rows fetched at a time."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,101 +82,110 @@ def judgments(project: Project, *, include_simulated: bool = True) -> Iterator[R
     """Every judgment that counts, oldest first."""
     rows = (
         _rows(project, include_simulated=include_simulated)
-        .select_related("assignment", "guidelines", "task__response_a", "task__response_b")
-        .prefetch_related("ratings__criterion", "corrections")
         .order_by("pk")
+        .values(
+            *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "active_seconds", "created_at"),
+            *("annotator__username", "annotator__is_simulated", "guidelines__version"),
+            *("assignment__is_swapped", "assignment__leased_at"),
+            *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
+            *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
+            *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
+        )
     )
-    for judgment in rows.iterator(chunk_size=CHUNK):
-        yield _raw(judgment)
+    for batch in batches(rows):
+        ids = [row["pk"] for row in batch]
+        values, corrected = _values_of(ids), _corrected_in(ids)
+        for row in batch:
+            yield _raw(row, values.get(row["pk"], {}), corrected.get(row["pk"], []))
 
 
 def ratings(project: Project, *, include_simulated: bool = True) -> Iterator[RatedResponse]:
     """Every value that was given, by judgment and criterion."""
     rows = (
         _rows(project, include_simulated=include_simulated)
-        .filter(task__kind=Task.Kind.RATING)
-        .prefetch_related("ratings__criterion", "ratings__response")
-        .order_by("pk")
+        .filter(task__kind=Task.Kind.RATING, ratings__isnull=False)
+        .order_by("pk", "ratings__criterion__key")
+        .values_list(
+            *("task__prompt_id", "task__prompt__messages"),
+            *("ratings__response_id", "ratings__response__text", "ratings__response__source"),
+            *("ratings__criterion__key", "ratings__value", "ratings__criterion__scale_max"),
+            *("annotator__username", "annotator__is_simulated", "pk"),
+        )
     )
-    for judgment in rows.iterator(chunk_size=CHUNK):
-        for rating in sorted(judgment.ratings.all(), key=lambda rating: rating.criterion.key):
-            yield RatedResponse(
-                prompt_id=judgment.task.prompt_id,
-                messages=judgment.task.prompt.messages,
-                response_id=rating.response_id,
-                text=rating.response.text,
-                source=rating.response.source,
-                criterion=rating.criterion.key,
-                value=rating.value,
-                scale_max=rating.criterion.scale_max,
-                annotator=judgment.annotator.username,
-                is_simulated=judgment.annotator.is_simulated,
-                judgment_id=judgment.pk,
-            )
+    names = [field.name for field in dataclasses.fields(RatedResponse)]
+    for batch in batches(rows):
+        for row in batch:
+            yield RatedResponse(**dict(zip(names, row, strict=True)))
 
 
 def corrections(project: Project, *, include_simulated: bool = True) -> Iterator[Correction]:
     """Every correction, oldest first. As a pair they are in preferences(); as demonstrations they are these texts."""
     rows = (
         _rows(project, include_simulated=include_simulated)
-        .filter(corrections__isnull=False)
-        .distinct()
-        .prefetch_related("corrections__parent")
-        .order_by("pk")
+        .filter(corrections__parent__isnull=False)
+        .order_by("pk", "corrections__pk")
+        .values_list(
+            *("corrections__pk", "task__prompt_id", "task__prompt__messages"),
+            *("corrections__parent_id", "corrections__parent__text", "corrections__text"),
+            *("annotator__username", "annotator__is_simulated", "pk"),
+        )
     )
-    for judgment in rows.iterator(chunk_size=CHUNK):
-        for correction in sorted(judgment.corrections.all(), key=lambda response: response.pk):
-            if correction.parent is not None:
-                yield _correction(judgment, correction, original=correction.parent)
+    names = [field.name for field in dataclasses.fields(Correction)]
+    for batch in batches(rows):
+        for row in batch:
+            yield Correction(**dict(zip(names, row, strict=True)))
 
 
 def _rows(project: Project, *, include_simulated: bool) -> JudgmentQuerySet:
-    rows = Judgment.objects.counted().in_project(project).select_related("annotator", "task__prompt")
+    rows = Judgment.objects.counted().in_project(project)
     return rows if include_simulated else rows.filter(annotator__is_simulated=False)
 
 
-def _correction(judgment: Judgment, correction: Response, *, original: Response) -> Correction:
-    return Correction(
-        id=correction.pk,
-        prompt_id=judgment.task.prompt_id,
-        messages=judgment.task.prompt.messages,
-        response_id=original.pk,
-        original=original.text,
-        text=correction.text,
-        annotator=judgment.annotator.username,
-        is_simulated=judgment.annotator.is_simulated,
-        judgment_id=judgment.pk,
-    )
+def _values_of(judgment_ids: list[int]) -> dict[int, dict[str, int]]:
+    """Judgment id to its ratings: criterion key to value."""
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    rows = Rating.objects.filter(judgment__in=judgment_ids).order_by("criterion__position", "criterion_id")
+    for pk, key, value in rows.values_list("judgment_id", "criterion__key", "value"):
+        found[pk][key] = value
+    return found
 
 
-def _raw(judgment: Judgment) -> RawJudgment:
-    task = judgment.task
-    sides: dict[int | None, Literal["a", "b"]] = {task.response_a_id: "a", task.response_b_id: "b"}
-    corrected = sorted(judgment.corrections.all(), key=lambda response: response.pk)
+def _corrected_in(judgment_ids: list[int]) -> dict[int, list[tuple[int | None, str]]]:
+    """Judgment id to its corrections: (what is corrected, the new text), oldest first."""
+    found: dict[int, list[tuple[int | None, str]]] = defaultdict(list)
+    rows = Judgment.corrections.through.objects.filter(judgment__in=judgment_ids).order_by("response_id")
+    for pk, parent_id, text in rows.values_list("judgment_id", "response__parent_id", "response__text"):
+        found[pk].append((parent_id, text))
+    return found
+
+
+def _raw(row: dict[str, Any], values: dict[str, int], corrected: list[tuple[int | None, str]]) -> RawJudgment:
+    a, b = row["task__response_a_id"], row["task__response_b_id"]
+    sides: dict[int | None, Literal["a", "b"]] = {a: "a"} if b is None else {a: "a", b: "b"}
     return RawJudgment(
-        id=judgment.pk,
-        kind=task.kind,
-        prompt_id=task.prompt_id,
-        prompt_external_id=task.prompt.external_id,
-        messages=task.prompt.messages,
-        response_a_id=task.response_a_id,
-        response_b_id=task.response_b_id,
-        text_a=task.response_a.text,
-        text_b=task.response_b.text if task.response_b else None,
-        source_a=task.response_a.source,
-        source_b=task.response_b.source if task.response_b else None,
-        annotator=judgment.annotator.username,
-        is_simulated=judgment.annotator.is_simulated,
-        preferred=sides[judgment.preferred_id] if judgment.preferred_id else None,
-        strength=judgment.strength,
-        both_bad=judgment.both_bad,
-        ratings={rating.criterion.key: rating.value for rating in judgment.ratings.all()},
-        flags=judgment.flags,
-        rationale=judgment.rationale,
-        corrections=[(sides[row.parent_id], row.text) for row in corrected],
-        shown=None if task.response_b is None else "ba" if judgment.assignment.is_swapped else "ab",
-        guidelines_version=judgment.guidelines.version if judgment.guidelines else None,
-        active_seconds=judgment.active_seconds,
-        leased_at=judgment.assignment.leased_at,
-        judged_at=judgment.created_at,
+        id=row["pk"],
+        kind=row["task__kind"],
+        prompt_id=row["task__prompt_id"],
+        prompt_external_id=row["task__prompt__external_id"],
+        messages=row["task__prompt__messages"],
+        response_a_id=a,
+        response_b_id=b,
+        text_a=row["task__response_a__text"],
+        text_b=row["task__response_b__text"],
+        source_a=row["task__response_a__source"],
+        source_b=row["task__response_b__source"],
+        annotator=row["annotator__username"],
+        is_simulated=row["annotator__is_simulated"],
+        preferred=sides.get(row["preferred_id"]),
+        strength=row["strength"],
+        both_bad=row["both_bad"],
+        ratings=values,
+        flags=row["flags"],
+        rationale=row["rationale"],
+        corrections=[(sides[parent], text) for parent, text in corrected],
+        shown=None if b is None else "ba" if row["assignment__is_swapped"] else "ab",
+        guidelines_version=row["guidelines__version"],
+        active_seconds=row["active_seconds"],
+        leased_at=row["assignment__leased_at"],
+        judged_at=row["created_at"],
     )
