@@ -1,4 +1,4 @@
-"""What a start needs before the web answers: tables, static files, and on a first start the demo.
+"""What a start needs before the web answers: tables, translations, static files, and on a first start the demo.
 
     python -m config.prepare        (the launcher runs it once, in a process of its own)
 
@@ -13,10 +13,13 @@ from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from config.catalogues import compile_all
+
 DEMO = "support-replies"
 
 
 def prepare() -> None:
+    compile_all()
     call_command("migrate", verbosity=0)
     if not settings.IS_LAPTOP:
         call_command("collectstatic", interactive=False, verbosity=0)

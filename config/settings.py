@@ -135,9 +135,10 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
-"""Only those whose catalogue is complete: a choice that leaves the page as it is would be no choice. Every text goes
-through gettext, so another language is a catalogue and a line here; the menu appears with the second one."""
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+"""Only those whose catalogue in locale/ is complete: a choice that leaves half a page as it is would be no choice."""
+LOCALE_PATHS = [VAR_DIR / "locale"]
+"""Compiled at every start from locale/ (config/catalogues.py)."""
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True
 

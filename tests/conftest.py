@@ -14,6 +14,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["PLUMBLINE_VAR"] = str(TEST_VAR)
 
 
+def pytest_configure() -> None:
+    """What `make run` does at every start: pages are tested in every language."""
+    from config.catalogues import compile_all  # noqa: PLC0415  it reads the settings, and they read PLUMBLINE_VAR
+
+    compile_all()
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> Iterator[None]:
     """Start the database server for the tests, unless DATABASE_URL names one."""

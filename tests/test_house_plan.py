@@ -15,7 +15,7 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("config", "rundir", "data", "model", "losses", "advantages", "sampling", "scoring"),
+    *("fields", "config", "rundir", "data", "model", "losses", "advantages", "sampling", "scoring"),
     *("optimizer", "checkpoint", "measures", "ppo"),
     *("train_sft", "train_reward", "train_policy", "generate", "evaluate", "__main__"),
 ]
@@ -101,7 +101,7 @@ def test_the_trainer_stands_alone() -> None:
         if root in OWN:
             return within(module, "training.rlhf")
         libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers"}
-        if file.stem in {"config", "rundir"}:
+        if file.stem in {"fields", "config", "rundir"}:
             libraries = set()
         return root in libraries or root in standard
 

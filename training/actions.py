@@ -15,6 +15,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from annotation.intake import content
 from annotation.models import Project, Prompt, Response, User
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 PUBLISHED_AT_ONCE = 1000
 POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
+LEARNED_FROM = {"demonstrations": gettext_lazy("demonstrations"), "pairs": gettext_lazy("pairs")}
 
 
 @transaction.atomic
@@ -64,22 +67,33 @@ def _check_inputs(
         raise ValueError(f"kind must be one of {', '.join(Run.Kind.values)}, got {kind!r}.")
     for row in (snapshot, model, reward_model):
         if row is not None and row.project_id != project.pk:
-            raise ValueError(f"{row} belongs to another project: choose one of {project}.")
+            raise ValueError(
+                _("%(row)s belongs to another project: choose one of %(project)s.") % {"row": row, "project": project}
+            )
     if model is None:
-        raise ValueError("Choose the model version that this run starts from.")
+        raise ValueError(_("Choose the model version that this run starts from."))
     if model.kind not in POLICIES and kind != Run.Kind.EVALUATE:
-        raise ValueError(f"{model} is a {model.get_kind_display()}: choose a base model or a policy.")
+        raise ValueError(
+            _("%(model)s is a %(kind)s: choose a base model or a policy.")
+            % {"model": model, "kind": model.get_kind_display()}
+        )
     if reward_model is not None and reward_model.kind != ModelVersion.Kind.REWARD:
-        raise ValueError(f"{reward_model} is a {reward_model.get_kind_display()}: choose a reward model to score with.")
+        raise ValueError(
+            _("%(model)s is a %(kind)s: choose a reward model to score with.")
+            % {"model": reward_model, "kind": reward_model.get_kind_display()}
+        )
     if kind == Run.Kind.POLICY and reward_model is None:
-        raise ValueError("Choose the reward model that the policy is tuned against.")
+        raise ValueError(_("Choose the reward model that the policy is tuned against."))
     needs = {Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs"}.get(Run.Kind(kind))
     if kind == Run.Kind.EVALUATE and model.kind == ModelVersion.Kind.REWARD:
         needs = "pairs"
     if needs and snapshot is None:
-        raise ValueError(f"Choose a snapshot: this run needs its {needs}.")
+        raise ValueError(_("Choose a snapshot: this run needs its %(needs)s.") % {"needs": LEARNED_FROM[needs]})
     if needs and snapshot and not snapshot.counts.get(needs):
-        raise ValueError(f"Snapshot {snapshot} holds no {needs}: choose another, or collect some and freeze again.")
+        raise ValueError(
+            _("Snapshot %(snapshot)s holds no %(needs)s: choose another, or collect some and freeze again.")
+            % {"snapshot": snapshot, "needs": LEARNED_FROM[needs]}
+        )
 
 
 def trainer_config(run: Run) -> rlhf.Config:
@@ -101,7 +115,10 @@ def cancel_run(run: Run, *, by: User | None) -> None:
         return
     if not Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(is_cancel_requested=True):
         run.refresh_from_db()
-        raise ValueError(f"This run has already ended ({run.get_status_display()}): there is nothing to stop.")
+        raise ValueError(
+            _("This run has already ended (%(status)s): there is nothing to stop.")
+            % {"status": run.get_status_display()}
+        )
     run.refresh_from_db()
 
 
@@ -119,7 +136,10 @@ def resume_run(run: Run, *, by: User | None) -> None:
         if run.move(ended, Run.Status.QUEUED, seconds_left=None, **fresh):
             return
     run.refresh_from_db()
-    raise ValueError(f"Only a failed or cancelled run can be resumed; this one is {run.get_status_display()}.")
+    raise ValueError(
+        _("Only a failed or cancelled run can be resumed; this one is %(status)s.")
+        % {"status": run.get_status_display()}
+    )
 
 
 def rerun(run: Run, *, by: User | None, changes: Mapping[str, Any] | None = None) -> Run:
@@ -183,10 +203,15 @@ def register_version(
     try:
         validate_slug(name)
     except ValidationError:
-        raise ValueError(f"{name!r} is no name for a version: use letters, digits, - and _ only.") from None
+        raise ValueError(
+            _("“%(name)s” is no name for a version: use letters, digits, - and _ only.") % {"name": name}
+        ) from None
     same_name = project.model_versions.filter(name=name).first()
     if same_name and (run is None or same_name.run_id != run.pk):
-        raise ValueError(f"{project} already has a version named {name!r}: choose another name.")
+        raise ValueError(
+            _("%(project)s already has a version named “%(name)s”: choose another name.")
+            % {"project": project, "name": name}
+        )
     values: dict[str, Any] = {"kind": kind, "parent": parent, "revision": revision, "metrics": dict(metrics or {})}
     values["presets"] = dict(parent.presets) if parent else {}
     if revision:
@@ -208,14 +233,17 @@ def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) 
     if stage not in ModelVersion.Stage.values:
         raise ValueError(f"stage must be one of {', '.join(ModelVersion.Stage.values)}, got {stage!r}.")
     if not reason.strip():
-        raise ValueError("Say why: the reason is what the team reads when it asks how this version got there.")
+        raise ValueError(_("Say why: the reason is what the team reads when it asks how this version got there."))
     # All versions of the kind are locked, in one order, so that two promotions at once cannot both win.
     siblings = (
         ModelVersion.objects.select_for_update().filter(project=version.project, kind=version.kind).order_by("id")
     )
     current = {sibling.pk: sibling for sibling in siblings}
     if current[version.pk].stage == stage:
-        raise ValueError(f"{version} is already at this stage ({current[version.pk].get_stage_display()}).")
+        raise ValueError(
+            _("%(version)s is already at this stage (%(stage)s).")
+            % {"version": version, "stage": current[version.pk].get_stage_display()}
+        )
     if stage == ModelVersion.Stage.PRODUCTION:
         for former in current.values():
             if former.stage == stage:
@@ -287,6 +315,9 @@ def send_to_annotators(
     ids = {pk for pair in pairs for pk in pair}
     rows = Response.objects.select_related("prompt").filter(prompt__project=project).in_bulk(ids)
     if missing := ids - set(rows):
-        raise ValueError(f"{project} has no response {min(missing)}: reload the page and choose again.")
+        raise ValueError(
+            _("%(project)s has no response %(response)d: reload the page and choose again.")
+            % {"project": project, "response": min(missing)}
+        )
     chosen = [(rows[a], rows[b]) for a, b in pairs]
     return len(content.add_comparisons(project, chosen, overlap=overlap, priority=priority))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from annotation.models import User
 from training import actions
@@ -48,7 +49,7 @@ def start_missing(a: ModelVersion, b: ModelVersion, *, by: User) -> list[Run]:
     """Queue a generate run for each of the two that lacks answers; ValueError with a sentence when none does."""
     lacking = missing(a, b)
     if not lacking:
-        raise ValueError("Both versions have their answers, or a run is writing them: nothing was started.")
+        raise ValueError(_("Both versions have their answers, or a run is writing them: nothing was started."))
     return [
         actions.start_run(
             b.project, kind=Run.Kind.GENERATE, config=settings(a, b), by=by, model=version, reward_model=scorer(a, b)

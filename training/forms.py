@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Project
 from training.models import ModelVersion, Run, Snapshot
-from training.rlhf.config import KINDS, FieldHelp, describe, from_dict
+from training.rlhf.config import KINDS, FieldHelp, SettingError, describe, from_dict
 
 ESSENTIAL: dict[str, tuple[str, ...]] = {
     Run.Kind.SFT: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
@@ -124,8 +125,8 @@ class RunForm(forms.Form):
         }
         try:
             from_dict(self.kind, values)
-        except ValueError as error:
-            self.add_error(self._owner(str(error)), str(error))
+        except SettingError as error:
+            self.add_error(self._owner(str(error)), error.said_in(gettext))
         cleaned["config"] = values
         return cleaned
 
@@ -162,7 +163,7 @@ def draw(setting: FieldHelp) -> forms.Field:
     """The form field of one setting. Texts are taken as they are: the config says what is wrong with them."""
     shared: dict[str, Any] = {
         "label": setting.name,
-        "help_text": setting.help,
+        "help_text": gettext(setting.help),
         "required": False,
         "initial": setting.default,
     }

@@ -284,7 +284,7 @@ class RunPage:
     def settings(self) -> list[Setting]:
         """The config, as it was started with."""
         return [
-            Setting(each.name, self.run.config.get(each.name, each.default), each.default, each.help)
+            Setting(each.name, self.run.config.get(each.name, each.default), each.default, _(each.help))
             for each in describe(KINDS[self.run.kind])
             if not each.filled_by_app
         ]

@@ -19,6 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from annotation import export
 from annotation.models import Judgment, Project, Prompt, Response, User
@@ -39,11 +40,13 @@ class Splitter:
     def __init__(self, *, validation_share: float, test_share: float, seed: int) -> None:
         for name, share in (("validation_share", validation_share), ("test_share", test_share)):
             if not 0 <= share < 1:
-                raise ValueError(f"{name} must be from 0 to below 1, got {share}.")
+                raise ValueError(
+                    _("%(name)s must be from 0 to below 1, got %(share)s.") % {"name": name, "share": share}
+                )
         if validation_share + test_share >= 1:
             raise ValueError(
-                f"validation_share and test_share leave nothing to train on ({validation_share} + {test_share}): "
-                "lower one of them."
+                _("validation_share and test_share leave nothing to train on (%(validation)s + %(test)s): lower one.")
+                % {"validation": validation_share, "test": test_share}
             )
         self.validation_share, self.test_share, self.seed = validation_share, test_share, seed
 
@@ -92,14 +95,19 @@ def fill_run_folder(run: Run) -> None:
             splitter = Splitter(validation_share=USUAL_SHARE, test_share=USUAL_SHARE, seed=0)
             with _beside(folder.prompts) as beside:
                 if not _write(beside, prompt_lines(run.project, splitter)):
-                    raise ValueError(f"{run.project} has no prompts yet: import some, then run it again.")
+                    raise ValueError(
+                        _("%(project)s has no prompts yet: import some, then run it again.") % {"project": run.project}
+                    )
         return
     for name in (PREFERENCES, PROMPTS, DEMONSTRATIONS):
         source, target = run.snapshot.folder / name, folder.path / name
         if target.exists():
             continue
         if not source.exists():
-            raise ValueError(f"Snapshot {run.snapshot} has lost its file {source}: freeze the project again.")
+            raise ValueError(
+                _("Snapshot %(snapshot)s has lost its file %(file)s: freeze the project again.")
+                % {"snapshot": run.snapshot, "file": source}
+            )
         with _beside(target) as beside:
             try:
                 beside.hardlink_to(source)  # it never changes, so the run may share it
@@ -191,12 +199,15 @@ def _counted(lines: Iterable[Line], splits: Line, name: str, judgments: set[int]
 
 def _refuse_nothing(counts: Line) -> None:
     if not counts["pairs"] and not counts["demonstrations"]:
-        raise ValueError("There is nothing to train on yet: compare or correct some answers first, then freeze.")
+        raise ValueError(_("There is nothing to train on yet: compare or correct some answers first, then freeze."))
     train = counts["splits"]["train"]
     if not train["pairs"] and not train["demonstrations"]:
         raise ValueError(
-            f"All {counts['pairs']} pairs fell into the validation and test splits: label answers to more prompts, or "
-            "lower the shares of the two."
+            _(
+                "All %(num)d pairs fell into the validation and test splits: label answers to more prompts, or lower "
+                "the shares of the two."
+            )
+            % {"num": counts["pairs"]}
         )
 
 

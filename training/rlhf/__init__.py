@@ -20,7 +20,7 @@ command again and it resumes from the newest whole checkpoint). A sentence about
 
 Read the files in this order; each imports only those before it:
 
-    config, rundir          what is asked, and where it lies (standard library only)
+    fields, config, rundir  what is asked, and where it lies (standard library only)
     data, model             lines to tensors; causal models, scalar heads, adapters
     losses, advantages      tensors in, tensors out
     sampling, scoring       answers from a policy; what a reward model says about them

@@ -3,35 +3,33 @@
     config = from_dict("reward", {"learning_rate": 1e-4, "model": "starter"})
     describe(RewardConfig)      what a form needs to draw itself
 
-Standard library only: a web page checks a config without loading torch. A wrong value raises ValueError with a sentence
-that names the field and what to change. Paths that the web app knows itself carry `filled_by: app`.
+Standard library only: a web page checks a config without loading torch. A wrong value raises SettingError, a ValueError
+with a sentence that names the field and what to change. Paths that the web app knows itself carry `filled_by: app`.
 """
 
-import ast
 import dataclasses
-import difflib
-import functools
-import inspect
-import math
-import textwrap
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Number = int | float
+from training.rlhf.fields import ONE_OF, FieldHelp, SettingError, app_filled, bounded, checked, describe, hints, nearest
 
-
-def bounded(
-    default: Number, *, at_least: Number | None = None, above: Number | None = None, at_most: Number | None = None
-) -> Any:
-    """A number field with its bounds; the same bounds are checked here and drawn in the form."""
-    return dataclasses.field(default=default, metadata={"at_least": at_least, "above": above, "at_most": at_most})
-
-
-def app_filled() -> Any:
-    """A place that the web app fills in and a form does not ask for; a person who writes config.json by hand does."""
-    return dataclasses.field(default="", metadata={"filled_by": "app"})
+__all__ = [
+    "KINDS",
+    "Config",
+    "EvaluateConfig",
+    "FieldHelp",
+    "GenerateConfig",
+    "PolicyConfig",
+    "RewardConfig",
+    "RunConfig",
+    "SFTConfig",
+    "SettingError",
+    "TrainingConfig",
+    "describe",
+    "from_dict",
+    "to_dict",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +55,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            checked = _checked(field, _hints(type(self))[field.name], getattr(self, field.name))
-            object.__setattr__(self, field.name, checked)
+            value = checked(field, hints(type(self))[field.name], getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +89,10 @@ class TrainingConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.lora_dropout != 0:
-            raise ValueError(
-                f"lora_dropout must be 0, got {self.lora_dropout}: with dropout on, the probabilities that are "
-                "compared before and after an update come from different networks. Set it to 0."
+            raise SettingError(
+                "lora_dropout must be 0, got %(value)s: with dropout on, the probabilities that are compared before "
+                "and after an update come from different networks. Set it to 0.",
+                value=self.lora_dropout,
             )
 
 
@@ -210,22 +209,27 @@ class PolicyConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         if self.kl_in_reward_estimator in ("k2", "k3", "abs"):
-            raise ValueError(
-                f"kl_in_reward_estimator must be k1, got {self.kl_in_reward_estimator!r}: inside the reward any other "
-                "estimator has another optimum than π_ref·exp(r/β), as enumeration shows. Set it to k1."
+            raise SettingError(
+                "kl_in_reward_estimator must be k1, got '%(value)s': inside the reward any other estimator has another "
+                "optimum than π_ref·exp(r/β), as enumeration shows. Set it to k1.",
+                value=self.kl_in_reward_estimator,
             )
         super().__post_init__()
         if 0 < self.dual_clip <= 1:
-            raise ValueError(f"dual_clip must be 0 (off) or above 1, got {self.dual_clip}.")
+            raise SettingError("dual_clip must be 0 (off) or above 1, got %(value)s.", value=self.dual_clip)
         if self.rollout_batch_size % self.num_minibatches:
-            raise ValueError(
-                f"num_minibatches must divide rollout_batch_size, got {self.num_minibatches} and "
-                f"{self.rollout_batch_size}: choose a divisor, so that every minibatch weighs the same."
+            raise SettingError(
+                "num_minibatches must divide rollout_batch_size, got %(minibatches)s and %(batch)s: choose a divisor, "
+                "so that every minibatch weighs the same.",
+                minibatches=self.num_minibatches,
+                batch=self.rollout_batch_size,
             )
         if self.num_steps == 0 and self.total_episodes < self.rollout_batch_size:
-            raise ValueError(
-                f"total_episodes must be at least rollout_batch_size, got {self.total_episodes} and "
-                f"{self.rollout_batch_size}: raise it, or set num_steps."
+            raise SettingError(
+                "total_episodes must be at least rollout_batch_size, got %(episodes)s and %(batch)s: raise it, or set "
+                "num_steps.",
+                episodes=self.total_episodes,
+                batch=self.rollout_batch_size,
             )
 
     def total_steps(self) -> int:
@@ -277,32 +281,23 @@ KINDS: dict[str, type[Config]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class FieldHelp:
-    """One setting as a form needs it: how to draw it, what it may be, what it means."""
-
-    name: str
-    kind: Literal["int", "float", "bool", "str", "choice"]
-    default: Any
-    help: str
-    choices: tuple[str, ...] = ()
-    at_least: Number | None = None
-    above: Number | None = None
-    at_most: Number | None = None
-    filled_by_app: bool = False
-
-
 def from_dict(kind: str, values: Mapping[str, Any]) -> Config:
     """The config of `kind` from JSON-like values; raises ValueError with a sentence on an unknown kind or key."""
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.{_nearest(str(kind), list(KINDS))}")
+        raise SettingError(ONE_OF, name="kind", choices=", ".join(KINDS), value=kind, nearest=nearest(kind, KINDS))
     names = [field.name for field in dataclasses.fields(KINDS[kind])]
     settings = {key: value for key, value in values.items() if key != "kind"}
     if values.get("kind", kind) != kind:
-        raise ValueError(f"this is a {kind} run, but its config says kind {values['kind']!r}: correct one of the two.")
+        raise SettingError(
+            "this is a %(kind)s run, but its config says kind '%(said)s': correct one of the two.",
+            kind=kind,
+            said=values["kind"],
+        )
     for key in settings:
         if key not in names:
-            raise ValueError(f"{key!r} is not a setting of a {kind} run.{_nearest(key, names)}")
+            raise SettingError(
+                "'%(name)s' is not a setting of a %(kind)s run.", name=key, kind=kind, nearest=nearest(key, names)
+            )
     return KINDS[kind](**settings)
 
 
@@ -310,73 +305,3 @@ def to_dict(config: Config) -> dict[str, Any]:
     """Every setting and the kind, ready for JSON; `from_dict` takes it back."""
     kind = next(name for name, config_class in KINDS.items() if config_class is type(config))
     return {"kind": kind, **dataclasses.asdict(config)}
-
-
-def describe(config_class: type[RunConfig]) -> tuple[FieldHelp, ...]:
-    """Every setting of one kind with its help, in the order in which they are written above."""
-    help_texts: dict[str, str] = {}
-    for ancestor in reversed(config_class.__mro__[:-1]):
-        help_texts |= _field_docstrings(ancestor)
-    return tuple(_help(field, config_class, help_texts[field.name]) for field in dataclasses.fields(config_class))
-
-
-def _help(field: "dataclasses.Field[Any]", config_class: type[RunConfig], text: str) -> FieldHelp:
-    hint = _hints(config_class)[field.name]
-    bounds = {key: field.metadata.get(key) for key in ("at_least", "above", "at_most")}
-    choices: tuple[str, ...] = typing.get_args(hint)
-    return FieldHelp(
-        name=field.name,
-        kind="choice" if choices else hint.__name__,
-        default=field.default,
-        help=text,
-        choices=choices,
-        filled_by_app=field.metadata.get("filled_by") == "app",
-        **bounds,
-    )
-
-
-def _hints(config_class: type) -> dict[str, Any]:
-    return typing.get_type_hints(config_class)
-
-
-@functools.cache
-def _field_docstrings(config_class: Any) -> dict[str, str]:
-    """The string under each annotated name of the class's own source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(config_class))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    texts = {}
-    for statement, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
-            assert isinstance(statement.target, ast.Name) and isinstance(following.value, ast.Constant)
-            texts[statement.target.id] = inspect.cleandoc(str(following.value.value))
-    return texts
-
-
-def _checked(field: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
-    """The value as its field's type, or ValueError with a sentence."""
-    name = field.name
-    if choices := typing.get_args(hint):
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.{_nearest(value, choices)}")
-        return value
-    if hint in (bool, str):
-        if not isinstance(value, hint):
-            raise ValueError(f"{name} must be {'true or false' if hint is bool else 'text'}, got {value!r}.")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} must be a {'whole ' if hint is int else ''}number, got {value!r}.")
-    if hint is int and value != int(value):
-        raise ValueError(f"{name} must be a whole number, got {value!r}.")
-    at_least, above, at_most = (field.metadata.get(key) for key in ("at_least", "above", "at_most"))
-    if at_least is not None and value < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {value}.")
-    if above is not None and value <= above:
-        raise ValueError(f"{name} must be above {above}, got {value}.")
-    if at_most is not None and value > at_most:
-        raise ValueError(f"{name} must be at most {at_most}, got {value}.")
-    return hint(value)
-
-
-def _nearest(given: Any, valid: typing.Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(given), valid, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
