@@ -8,14 +8,15 @@ There is no scheduler: whoever claims first takes back the leases that ran out.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Collection
 
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Case, Exists, F, OuterRef, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation.models import Assignment, Membership, Project, Task, User
+from annotation.models import Assignment, Judgment, Membership, Project, Task, User
 
 # Where a person's next task may stand. The whole queue would do, and is what the last look goes through; but one who is
 # far ahead of the others has had thousands of the open tasks already, and each of them costs 2 µs to pass over.
@@ -100,12 +101,18 @@ WHERE task.id = ended.task_id
 """
 
 
-@transaction.atomic
-def claim(user: User, *, project: Project) -> Assignment | None:
-    """The user's own live lease (the newest), else the first open task they have not judged or skipped; None: no task.
+MOST_HELD = 8
+"""Leases one person may hold at once in a project: the task in front, the next, and some that were undone."""
 
-    Highest priority first, then the oldest; a place that was freed behind the first 25 open tasks and before the
-    person's last one waits until they have come to the end, or somebody else takes it.
+
+@transaction.atomic
+def claim(user: User, *, project: Project, beside: Collection[int] = ()) -> Assignment | None:
+    """The user's own live lease, else the first open task they have not judged or skipped; None: no task.
+
+    beside: the assignments (ids) that the asking page holds already, so it gets another one. Of the user's leases
+    what they undid last comes first, then the oldest: two pages that hold the same tasks are given the same next one.
+    Of the open tasks the highest priority first, then the oldest; a place that was freed behind the first 25 open tasks
+    and before the person's last one waits until they have come to the end, or somebody else takes it.
     Raises PermissionDenied for who is not in the project, or paused there.
     """
     # The person's membership is locked, so two tabs asking at the same moment get the same task, not two, and none asks
@@ -113,12 +120,20 @@ def claim(user: User, *, project: Project) -> Assignment | None:
     membership = Membership.objects.select_for_update(no_key=True).filter(user=user, project=project).first()
     if membership is None or membership.is_paused:
         raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
-    own = Assignment.objects.live().of(user).in_project(project).order_by("-leased_at")
-    pk = own.values_list("pk", flat=True).first()
-    if pk is None:
+    held = _held(user, project)
+    pk = next((pk for pk in held if pk not in beside), None)
+    if pk is None and len(held) < MOST_HELD:
         expire_overdue(project)
         pk = _lend(membership, lease=_lease(project))
     return Assignment.objects.with_content().get(pk=pk) if pk else None
+
+
+def _held(user: User, project: Project) -> list[int]:
+    """The user's live leases, those they undid before the others."""
+    own = Assignment.objects.live().of(user).in_project(project)
+    undone = own.annotate(is_undone=Exists(Judgment.objects.filter(assignment=OuterRef("pk"))))
+    newest_undone = Case(When(is_undone=True, then=F("leased_at"))).desc(nulls_last=True)
+    return list(undone.order_by(newest_undone, "leased_at", "pk").values_list("pk", flat=True))
 
 
 def _lend(membership: Membership, *, lease: datetime.timedelta) -> int | None:

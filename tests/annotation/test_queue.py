@@ -99,6 +99,43 @@ def test_a_withdrawn_task_and_another_projects_task_are_not_lent(project: Projec
     assert queue.claim(alice, project=project) is None
 
 
+class TestBeside:
+    """A page holds the task in front of the person and fetches the next one ahead."""
+
+    def test_a_page_gets_another_one_than_it_holds(self, project: Project, alice: User) -> None:
+        tasks = make_tasks(project, 3)
+        first = queue.claim(alice, project=project)
+        second = queue.claim(alice, project=project, beside=[first.pk])
+        assert [first.task, second.task] == tasks[:2]
+        assert queue.claim(alice, project=project, beside=[first.pk]) == second, "asked twice, lent once"
+        assert queue.claim(alice, project=project) == first, "a page that holds nothing starts with the oldest"
+        assert [counters(task) for task in tasks] == [(0, 1), (0, 1), (0, 0)]
+
+    def test_what_was_undone_comes_before_what_was_fetched_ahead(self, project: Project, alice: User) -> None:
+        make_tasks(project, 4)
+        judged = [judge_next(alice, project) for _number in range(2)]
+        waiting = queue.claim(alice, project=project)
+        undone = [actions.undo(alice, project=project).assignment for _number in range(2)]
+        assert [each.task for each in undone] == judged[::-1]
+        assert queue.claim(alice, project=project) == undone[1], "the last undone"
+        assert queue.claim(alice, project=project, beside=[undone[1].pk]) == undone[0]
+        assert queue.claim(alice, project=project, beside=[each.pk for each in undone]) == waiting
+
+    def test_nobody_hoards_the_queue(self, project: Project, alice: User) -> None:
+        make_tasks(project, queue.MOST_HELD + 2)
+        held: list[int] = []
+        while more := queue.claim(alice, project=project, beside=held):
+            held.append(more.pk)
+        assert len(held) == queue.MOST_HELD
+
+    def test_another_persons_lease_is_not_given_whatever_is_named(
+        self, project: Project, alice: User, bob: User
+    ) -> None:
+        make_tasks(project, 1)
+        queue.claim(bob, project=project)
+        assert queue.claim(alice, project=project, beside=[999_999]) is None
+
+
 class TestExpiry:
     def test_the_place_goes_to_the_next_who_asks(self, project: Project, alice: User, bob: User) -> None:
         (task,) = make_tasks(project, 1)
