@@ -1,6 +1,7 @@
 """What models and people write is shown as they meant it, and can do nothing to who reads it."""
 
 import re
+from html import escape, unescape
 from html.parser import HTMLParser
 
 import pytest
@@ -65,9 +66,22 @@ def test_tags_in_a_text_are_shown_and_not_swallowed() -> None:
     assert "&lt;b&gt;bold&lt;/b&gt;" in markdown("Write <b>bold</b> like this.")
 
 
+@pytest.mark.parametrize("tag", ["<script>", "<think>", "<div class=x>", "<!-- -->", "<b>"])
+def test_what_follows_a_tag_is_still_markdown(tag: str) -> None:
+    page = markdown(f"{tag}\nDo **this**\nand `a <b> c`\n\n> {tag} *quoted*")
+    shown = escape(tag, quote=False)
+    assert f"<p>{shown}<br>" in page and "<strong>this</strong><br>" in page
+    assert "<code>a &lt;b&gt; c</code>" in page and f"{shown} <em>quoted</em>" in page
+
+
+def test_an_address_in_angle_brackets_is_a_link() -> None:
+    assert '<a href="https://a.example/x"' in markdown("See <https://a.example/x>.")
+    assert 'href="https://a.example/x%3Cy"' in markdown("[See](https://a.example/x<y)")
+
+
 def test_what_people_write_is_rendered() -> None:
     html = markdown("**Sorry!**\nWe will:\n\n1. look\n2. *refund*\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n~~no~~")
-    for part in ("<strong>Sorry!</strong><br>", "<ol>", "<em>refund</em>", "<table>", "<s>no</s>"):
+    for part in ("<strong>Sorry!</strong><br>", "<ol>", "<em>refund</em>", "<table>", "<del>no</del>"):
         assert part in html
 
 
@@ -88,3 +102,35 @@ def test_headings_follow_those_of_the_page_without_a_gap() -> None:
 
 def test_chinese_text_stays_as_it_is() -> None:
     assert markdown("您好，**请稍候**。") == "<p>您好，<strong>请稍候</strong>。</p>\n"
+
+
+def test_chinese_emphasis_needs_no_spaces() -> None:
+    assert markdown("**您好。**请稍候") == "<p><strong>您好。</strong>请稍候</p>\n"
+
+
+@pytest.mark.parametrize("text", ["It takes 5~10 minutes, or 20~30.", "about ~5, ~10", "H~2~O"])
+def test_one_tilde_strikes_nothing_out(text: str) -> None:
+    assert markdown(text) == f"<p>{text}</p>\n"
+
+
+def test_an_image_is_a_link_to_it() -> None:
+    shown = Seen(markdown('![the lamp](https://a.example/lamp.png "broken")'))
+    assert shown.tags == [
+        ("p", {}),
+        (
+            "a",
+            {
+                "href": "https://a.example/lamp.png",
+                "title": "broken",
+                "rel": "noopener noreferrer nofollow",
+                "target": "_blank",
+            },
+        ),
+    ]
+
+
+def test_a_code_block_keeps_every_character() -> None:
+    code = "if a < b && c > \"d\":\n    print('&amp;')\n"
+    for fence in ("python", "nosuchlanguage", ""):
+        html = markdown(f"```{fence}\n{code}```")
+        assert unescape(re.sub(r"<[^>]+>", "", html)).strip("\n") == code.strip("\n")
