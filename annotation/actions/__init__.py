@@ -5,16 +5,22 @@ change. Who may call it is decided where the person is known: `Project.require`.
 """
 
 from annotation.actions.judging import Judged, Undone, judge, skip, undo
-from annotation.actions.projects import add_criterion, add_member, create_project, publish_guidelines
+from annotation.actions.projects import add_criterion, add_member, create_project, pause_member, publish_guidelines
+from annotation.actions.voiding import Restored, restore, void_judgments, voidable
 
 __all__ = [
     "Judged",
+    "Restored",
     "Undone",
     "add_criterion",
     "add_member",
     "create_project",
     "judge",
+    "pause_member",
     "publish_guidelines",
+    "restore",
     "skip",
     "undo",
+    "void_judgments",
+    "voidable",
 ]

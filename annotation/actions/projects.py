@@ -7,7 +7,8 @@ from django.db.models import Max
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from annotation.models import Criterion, Guidelines, Membership, Project, Role, User
+from annotation import queue
+from annotation.models import Assignment, Criterion, Guidelines, Membership, Project, Role, User
 
 
 @transaction.atomic
@@ -57,6 +58,22 @@ def add_member(project: Project, *, user: User, role: Role = Role.ANNOTATOR) -> 
         project=project, user=user, defaults={"role": role, "is_paused": False}
     )
     return membership
+
+
+@transaction.atomic
+def pause_member(membership: Membership) -> int:
+    """Keep the person out until they may go on; what they hold goes back to the queue at once. Returns how many tasks.
+
+    What they send afterwards is refused; what they have judged still counts.
+    """
+    # The queue's order: membership, then tasks by id.
+    held = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
+    held.is_paused = membership.is_paused = True
+    held.save(update_fields=["is_paused"])
+    leases = Assignment.objects.of(held.user).filter(
+        task__project=held.project_id, status=Assignment.Status.LEASED
+    )  # fmt: skip
+    return sum(queue.release(lease) for lease in leases.order_by("task"))
 
 
 @transaction.atomic

@@ -5,8 +5,9 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django_htmx.middleware import HtmxDetails
 
@@ -37,8 +38,21 @@ def person_required(view: View) -> View:
 
 
 def project_for(request: PersonRequest, slug: str, *, role: Role = Role.ANNOTATOR) -> Project:
-    """404 for who is not in the project, 403 for a member without that role."""
-    project = get_object_or_404(Project.objects.visible_to(request.user), slug=slug)
+    """404 for who is not in the project, 403 for a member without that role, or who is paused."""
+    project = Project.objects.visible_to(request.user).filter(slug=slug).first()
+    if project is None:
+        refuse_paused(request.user, Project.objects.filter(slug=slug))
+        raise Http404
     if role > Role.ANNOTATOR:
         project.require(request.user, role)
     return project
+
+
+def refuse_paused(user: User, projects: QuerySet[Project]) -> None:
+    """403 with a sentence for who is paused in one of these projects: they know it, and an open tab must say why."""
+    paused = projects.filter(memberships__user=user, memberships__is_paused=True).first()
+    if paused is not None:
+        raise PermissionDenied(
+            _("You are paused in %(project)s. Ask one of its admins. What you judged so far still counts.")
+            % {"project": paused.name}
+        )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from django.contrib import messages
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation import actions, queue
 from annotation.forms import JudgmentForm, SkipForm, form_for
 from annotation.models import Assignment, Guidelines, Judgment, Project
-from annotation.views.access import PersonRequest, person_required, project_for
+from annotation.views.access import PersonRequest, person_required, project_for, refuse_paused
 
 JUDGED_BEFORE = gettext_lazy(
     "You had judged that task already, perhaps in another tab, and that judgment stands. To change it, undo it first."
@@ -107,9 +107,13 @@ def undo(request: PersonRequest, slug: str) -> HttpResponse:
 
 
 def assignment_for(request: PersonRequest, pk: int) -> Assignment:
-    """The person's own, in a project they are still in; anything else is 404."""
+    """The person's own, in a project they are still in; 403 with a sentence while they are paused there, else 404."""
     own = Assignment.objects.of(request.user).with_content()
-    return get_object_or_404(own, pk=pk, task__project__in=Project.objects.visible_to(request.user))
+    found = own.filter(pk=pk, task__project__in=Project.objects.visible_to(request.user)).first()
+    if found is None:
+        refuse_paused(request.user, Project.objects.filter(tasks__assignments__in=own.filter(pk=pk)))
+        raise Http404
+    return found
 
 
 def go_on(request: PersonRequest, project: Project, *, said: str = "", notice: str = "") -> HttpResponse:

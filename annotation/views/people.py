@@ -45,9 +45,12 @@ def member_pause(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     if membership.user == request.user:
         messages.error(request, _("You cannot pause yourself: another admin can."))
     else:
-        membership.is_paused = request.POST.get("pause") == "1"
-        membership.save(update_fields=["is_paused"])
-        sentence = _("%(name)s is paused.") if membership.is_paused else _("%(name)s may go on.")
+        is_paused = request.POST.get("pause") == "1"
+        if is_paused:
+            actions.pause_member(membership)
+        else:
+            actions.add_member(project, user=membership.user, role=Role(membership.role))
+        sentence = _("%(name)s is paused.") if is_paused else _("%(name)s may go on.")
         messages.success(request, sentence % {"name": membership.user})
     return redirect("annotation:people", slug)
 

@@ -236,7 +236,8 @@ def test_who_left_the_project_cannot_judge(project: Project, tasks: list[Task], 
     queue.claim(alice, project=project)
     held = lent(alice)
     project.memberships.filter(user=alice).update(is_paused=True)
-    assert send(browser_of(alice), held, choice="1").status_code == 404
+    assert send(browser_of(alice), held, choice="1").status_code == 403
+    assert not Judgment.objects.exists()
 
 
 @pytest.mark.parametrize("path", ["annotate/", "undo/"])
