@@ -8,7 +8,7 @@ membership first, then the tasks, in the order of their ids, so that two such ac
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -88,7 +88,12 @@ def void_judgments(
         .values_list("pk", flat=True)
     )
     voiding = Voiding.objects.create(project=project, annotator=annotator, reason=reason.strip(), voided_by=by)
-    values = {"voiding": voiding.pk, "annotator": annotator.pk, "since": since or FIRST, "until": until or LAST}
+    values: dict[str, Any] = {
+        "voiding": voiding.pk,
+        "annotator": annotator.pk,
+        "since": since or FIRST,
+        "until": until or LAST,
+    }
     with connection.cursor() as cursor:
         cursor.execute(VOID, {**values, "tasks": tasks})
         num = cursor.rowcount
