@@ -3,11 +3,15 @@
 A claim is one SQL statement, so any number of people may ask at once. Everything that changes a task's counters holds
 that task's row lock first and its assignments after it, and nothing here waits for a second task: no deadlock.
 There is no scheduler: whoever claims first takes back the leases that ran out.
+
+Gold tasks and repeats come at random in the place of a question, so that nothing tells them apart: not their place,
+not the time they take, not that nothing else is left. A repeat comes with its sides swapped, after ten other judgments.
 """
 
 from __future__ import annotations
 
 import datetime
+import random
 from collections.abc import Collection
 
 from django.core.exceptions import PermissionDenied
@@ -17,6 +21,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.models import Assignment, Judgment, Membership, Project, Task, User
+from annotation.models.work import REPEAT_AFTER
 
 # Where a person's next task may stand. The whole queue would do, and is what the last look goes through; but one who is
 # far ahead of the others has had thousands of the open tasks already, and each of them costs 2 µs to pass over.
@@ -34,10 +39,12 @@ LOOKS = (
     # Anywhere.
     "",
 )
+NO_QUESTION = "AND FALSE"
+"""The last look, when no question is left: at the repeats that were asked of this person."""
 
 CLAIM = """
-WITH picked AS (
-    SELECT task.id, task.kind
+WITH question AS (
+    SELECT task.id, task.kind, task.repeat_of_id
     FROM annotation_task task
     WHERE task.project_id = %(project)s AND task.control = ''
       AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
@@ -50,17 +57,48 @@ WITH picked AS (
     ORDER BY task.priority DESC, task.id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
+), control AS (
+    -- Now and then in the place of a question: a gold task, or a repeat whose first judgment lies far enough back.
+    SELECT task.id, task.kind, task.repeat_of_id
+    FROM annotation_task task
+    WHERE %(mixes_in)s AND (%(is_last_look)s OR EXISTS (SELECT FROM question))
+      AND task.project_id = %(project)s AND task.control <> ''
+      AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+      AND CASE WHEN task.control = 'gold' THEN NOT %(is_last_look)s
+          ELSE task.reserved_for_id = %(user)s AND EXISTS (
+              SELECT FROM annotation_judgment said
+              WHERE said.task_id = task.repeat_of_id AND said.annotator_id = %(user)s AND said.is_current
+                AND said.created_at < (
+                    SELECT since.created_at FROM annotation_judgment since
+                    WHERE since.annotator_id = %(user)s AND since.is_current
+                    ORDER BY since.created_at DESC OFFSET %(repeat_after)s - 1 LIMIT 1
+                )
+          ) END
+      AND NOT EXISTS (
+          SELECT FROM annotation_assignment own
+          WHERE own.task_id = task.id AND own.annotator_id = %(user)s AND own.status <> 'expired'
+          OFFSET 0
+      )
+    ORDER BY random()
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+), picked AS (
+    SELECT * FROM control
+    UNION ALL
+    SELECT * FROM question WHERE NOT EXISTS (SELECT FROM control)
 ), sides AS (
-    -- The order shown: as before when the person had it before; else what this task was shown less often;
-    -- else a coin that leans against what this person saw more often.
+    -- The order shown: as before when the person had it before; a repeat's is the other way round; else what this task
+    -- was shown less often; else a coin that leans against what this person saw more often.
     SELECT picked.id, picked.kind, before.id AS before_id, CASE
-        WHEN picked.kind = 'rating' THEN FALSE
+        WHEN picked.kind <> 'comparison' THEN FALSE
         WHEN before.id IS NOT NULL THEN before.is_swapped
+        WHEN first.id IS NOT NULL THEN NOT first.is_swapped
         WHEN others.lead <> 0 THEN others.lead < 0
         ELSE random() < 0.5 - 0.25 * sign(%(swap_lead)s)
     END AS is_swapped
     FROM picked
     LEFT JOIN annotation_assignment before ON before.task_id = picked.id AND before.annotator_id = %(user)s
+    LEFT JOIN annotation_assignment first ON first.task_id = picked.repeat_of_id AND first.annotator_id = %(user)s
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE is_swapped) - count(*) FILTER (WHERE NOT is_swapped) AS lead
         FROM annotation_assignment WHERE task_id = picked.id AND status IN ('leased', 'judged')
@@ -68,8 +106,11 @@ WITH picked AS (
 ), counted AS (
     UPDATE annotation_task task SET num_leased = num_leased + 1 FROM picked WHERE task.id = picked.id
 ), remembered AS (
-    UPDATE annotation_membership SET last_task_id = sides.id, swap_lead = swap_lead + CASE
-        WHEN sides.kind = 'rating' OR sides.before_id IS NOT NULL THEN 0
+    -- The place in the queue is that of the questions: it stays where it is for what was mixed in.
+    UPDATE annotation_membership SET last_task_id = coalesce(
+        (SELECT question.id FROM question WHERE question.id = sides.id), last_task_id
+    ), swap_lead = swap_lead + CASE
+        WHEN sides.kind <> 'comparison' OR sides.before_id IS NOT NULL THEN 0
         WHEN sides.is_swapped THEN 1
         ELSE -1
     END
@@ -124,8 +165,13 @@ def claim(user: User, *, project: Project, beside: Collection[int] = ()) -> Assi
     pk = next((pk for pk in held if pk not in beside), None)
     if pk is None and len(held) < MOST_HELD:
         expire_overdue(project)
-        pk = _lend(membership, lease=_lease(project))
-    return Assignment.objects.with_content().get(pk=pk) if pk else None
+        pk = _lend(membership, project)
+    if pk is None:
+        return None
+    assignment = Assignment.objects.with_content().get(pk=pk)
+    if assignment.task.kind == Task.Kind.RANKING and not assignment.order:
+        _arrange(assignment)
+    return assignment
 
 
 def _held(user: User, project: Project) -> list[int]:
@@ -136,7 +182,7 @@ def _held(user: User, project: Project) -> list[int]:
     return list(undone.order_by(newest_undone, "leased_at", "pk").values_list("pk", flat=True))
 
 
-def _lend(membership: Membership, *, lease: datetime.timedelta) -> int | None:
+def _lend(membership: Membership, project: Project) -> int | None:
     now = timezone.now()
     values = {
         "project": membership.project_id,
@@ -145,14 +191,37 @@ def _lend(membership: Membership, *, lease: datetime.timedelta) -> int | None:
         "last_task": membership.last_task_id,
         "swap_lead": membership.swap_lead,
         "now": now,
-        "expires_at": now + lease,
+        "expires_at": now + _lease(project),
+        "repeat_after": REPEAT_AFTER,
     }
+    mixes_in = random.random() < project.control_share
     with connection.cursor() as cursor:
-        for look in LOOKS:
-            cursor.execute(CLAIM.format(look=look), values)
+        for look in (*LOOKS, NO_QUESTION):
+            is_last_look = look == NO_QUESTION
+            asked = values | {"mixes_in": mixes_in or is_last_look, "is_last_look": is_last_look}
+            cursor.execute(CLAIM.format(look=look), asked)
             if row := cursor.fetchone():
                 return int(row[0])
     return None
+
+
+def _arrange(assignment: Assignment) -> None:
+    """Draw the order in which a ranking's responses are shown.
+
+    A repeat, and every second person of a task, gets the reverse of what was shown before: over two people each
+    response stands before each other one as often as behind it, as the sides of a comparison are balanced.
+    """
+    task = assignment.task
+    shown = Assignment.objects.filter(task=task).exclude(order=[]).exclude(status=Assignment.Status.EXPIRED)
+    if task.repeat_of_id is not None:
+        shown = Assignment.objects.filter(task=task.repeat_of_id, annotator=assignment.annotator_id)
+    before = list(shown.order_by("-leased_at", "-id").values_list("order", flat=True))
+    if len(before) % 2:
+        assignment.order = before[0][::-1]
+    else:
+        assignment.order = list(task.candidates.values_list("response_id", flat=True))
+        random.shuffle(assignment.order)
+    assignment.save(update_fields=["order"])
 
 
 def renew(assignment: Assignment) -> bool:

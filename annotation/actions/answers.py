@@ -20,6 +20,8 @@ class Answer:
     both_bad: bool
     ratings: dict[int, int]
     """Criterion id to value."""
+    ranks: dict[int, int]
+    """Response id to place, 1 the best; as kept, the places follow without a gap: 1, 1, 2."""
     rationale: str
     flags: list[str]
     corrections: dict[int, str]
@@ -38,7 +40,10 @@ def checked(task: Task, answer: Answer) -> Answer:
         if "\0" in text:
             raise ValueError(_("The text contains a character that cannot be kept (NUL): remove it."))
     answer = dataclasses.replace(answer, corrections=_corrections(task, answer))
-    return _comparison(task, answer) if task.kind == Task.Kind.COMPARISON else _rating(task, answer)
+    if answer.ranks and task.kind != Task.Kind.RANKING:
+        raise ValueError(_("Only a ranking takes places."))
+    checks = {Task.Kind.COMPARISON: _comparison, Task.Kind.RATING: _rating, Task.Kind.RANKING: _ranking}
+    return checks[Task.Kind(task.kind)](task, answer)
 
 
 def _comparison(task: Task, answer: Answer) -> Answer:
@@ -81,11 +86,32 @@ def _rating(task: Task, answer: Answer) -> Answer:
     return answer
 
 
+def _ranking(task: Task, answer: Answer) -> Answer:
+    if answer.preferred is not None or answer.strength is not None or answer.both_bad or answer.ratings:
+        raise ValueError(_("A ranking takes places, and no preference or rating."))
+    responses = {candidate.response_id for candidate in task.candidates.all()}
+    if answer.ranks.keys() - responses:
+        raise ValueError(_("A ranked answer does not belong to this task."))
+    if missing := len(responses - answer.ranks.keys()):
+        sentence = ngettext(
+            "%(num)d answer has no place yet: give each one.",
+            "%(num)d answers have no place yet: give each one.",
+            missing,
+        )
+        raise ValueError(sentence % {"num": missing})
+    if any(not 1 <= place <= len(responses) for place in answer.ranks.values()):
+        raise ValueError(_("The places go from 1 (best) to %(most)d.") % {"most": len(responses)})
+    dense = {place: number for number, place in enumerate(sorted(set(answer.ranks.values())), start=1)}
+    return dataclasses.replace(answer, ranks={pk: dense[place] for pk, place in answer.ranks.items()})
+
+
 def _corrections(task: Task, answer: Answer) -> dict[int, str]:
     """Those that change something; an edit field left as it was is no correction."""
     if not answer.corrections:
         return {}
     originals = {task.response_a_id: task.response_a.text}
+    if task.kind == Task.Kind.RANKING:
+        originals = dict(task.candidates.values_list("response_id", "response__text"))
     if task.response_b is not None:
         originals[task.response_b.pk] = task.response_b.text
     for response_id, text in answer.corrections.items():

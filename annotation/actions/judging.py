@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Assignment, Judgment, Membership, Project, Rating, Response, Task, User
+from annotation.models import Assignment, Judgment, Membership, Project, Rank, Rating, Response, Task, User
 
 
 class Judged(NamedTuple):
@@ -46,6 +46,7 @@ def judge(
     strength: int | None = None,
     both_bad: bool = False,
     ratings: Mapping[int, int] | None = None,
+    ranks: Mapping[int, int] | None = None,
     rationale: str = "",
     flags: Collection[str] = (),
     corrections: Mapping[int, str] | None = None,
@@ -54,7 +55,8 @@ def judge(
     """Keep what the annotator said; a submit sent twice counts once, whatever its key.
 
     preferred, strength: the better response and by how much (1 to 3), or None and 0 for a tie; see Assignment.as_shown.
-    ratings: criterion id to value, for a rating task. corrections: response id to the corrected text.
+    ratings: criterion id to value, for a rating task. ranks: response id to place, 1 the best, for a ranking.
+    corrections: response id to the corrected text.
     active_seconds: time at work, idle time taken out.
     Raises PermissionDenied when the assignment is another's, ValueError with a sentence when the answer will not do.
     A lease that ran out is taken again while there is a place; else the judgment is kept with is_current False.
@@ -70,6 +72,7 @@ def judge(
             strength=strength,
             both_bad=both_bad,
             ratings=dict(ratings or {}),
+            ranks=dict(ranks or {}),
             rationale=rationale.strip(),
             flags=list(dict.fromkeys(flags)),
             corrections=dict(corrections or {}),
@@ -173,6 +176,9 @@ def _keep(
     Rating.objects.bulk_create(
         Rating(judgment=judgment, criterion_id=criterion, response_id=task.response_a_id, value=value)
         for criterion, value in answer.ratings.items()
+    )
+    Rank.objects.bulk_create(
+        Rank(judgment=judgment, response_id=response, rank=place) for response, place in answer.ranks.items()
     )
     if answer.corrections:
         judgment.corrections.add(*_corrections(task, answer, author_id=assignment.annotator_id))

@@ -11,12 +11,16 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, Subquery
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models.content import Prompt, Response
 from annotation.models.people import Criterion, Guidelines, Project, User
+
+REPEAT_AFTER = 10
+"""How many other judgments a person must have made since, before they are asked the same again."""
 
 
 class TaskQuerySet(models.QuerySet["Task"]):
@@ -31,12 +35,17 @@ class TaskQuerySet(models.QuerySet["Task"]):
         return self.filter(is_withdrawn=True)
 
     def waiting_for(self, user: User) -> TaskQuerySet:
-        """What the queue can still give this person: open tasks they have not had, and the one they hold."""
+        """What the queue can still give this person: what they hold, open questions and due repeats not had yet."""
         assignments = Assignment.objects.of(user)
         had = assignments.exclude(status=Assignment.Status.EXPIRED).values("task")
-        return self.questions().filter(
+        said = Judgment.objects.counted().of(user)
+        long_ago = said.order_by("-created_at").values("created_at")[REPEAT_AFTER - 1 : REPEAT_AFTER]
+        due = Q(reserved_for=user, repeat_of__in=said.filter(created_at__lt=Subquery(long_ago)).values("task"))
+        return self.filter(
             Q(pk__in=assignments.live().values("task"))
-            | Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")) & ~Q(pk__in=had)
+            | Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
+            & (Q(control="") | due)
+            & ~Q(pk__in=had)
         )
 
     def questions(self) -> TaskQuerySet:
@@ -56,7 +65,14 @@ class Task(models.Model):
     """One question to people: a comparison of two responses, a rating of one (`response_a`), or a ranking of 3 to 6.
 
     A ranking's responses are its candidates; `response_a` is the one of the lowest id.
+
+    A repeat asks `reserved_for` anew what that person said of `repeat_of`, with the sides swapped. How consistent
+    people are is read off a person's two counted judgments, on `repeat_of` and on the repeat: both speak of responses,
+    never of sides, so they agree when `preferred` (or the ratings, or the order of the ranks) is the same.
     """
+
+    EVERYBODY = 32_767
+    """The overlap of gold tasks: everybody gets each once. The most that the column holds."""
 
     class Kind(models.TextChoices):
         COMPARISON = "comparison", _("comparison")
@@ -204,6 +220,14 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.task} → {self.annotator} ({self.status})"
+
+    @cached_property
+    def shown(self) -> list[Response]:
+        """The responses in the order of the page: left to right, or a ranking's from the top."""
+        if self.task.kind != Task.Kind.RANKING:
+            return [self.left, self.right] if self.right else [self.left]
+        candidates = {row.response_id: row.response for row in self.task.candidates.select_related("response")}
+        return [candidates[pk] for pk in self.order]
 
     @property
     def left(self) -> Response:

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from annotation import actions
-from annotation.models import Project, Prompt, Response, Role, Task, User
+from annotation.models import Candidate, Project, Prompt, Response, Role, Task, User
 
 MakeTasks = Callable[..., list[Task]]
 
@@ -69,6 +69,22 @@ def make_tasks(
         )
         for prompt, first, second in zip(prompts, *answers, strict=True)
     )
+
+
+def make_rankings(project: Project, count: int, *, num: int = 3, **fields: object) -> list[Task]:
+    """`count` rankings of `num` answers each, to prompts of their own."""
+    tasks = []
+    for number in range(count):
+        messages = [{"role": "user", "content": f"Rank {number}?"}]
+        prompt = Prompt.objects.create(project=project, messages=messages, content_hash=f"rank {number}")
+        answers = Response.objects.bulk_create(
+            Response(prompt=prompt, text=f"Answer {side} to {number}", source=f"source {side}", content_hash=f"{side}")
+            for side in range(num)
+        )
+        task = Task.objects.create(project=project, prompt=prompt, kind="ranking", response_a=answers[0], **fields)
+        Candidate.objects.bulk_create(Candidate(task=task, response=answer) for answer in answers)
+        tasks.append(task)
+    return tasks
 
 
 def browser_of(user: User | None) -> Client:
