@@ -276,8 +276,10 @@ def publish_responses(run: Run) -> list[Response]:
 @transaction.atomic
 def _publish(run: Run, version: ModelVersion, written: list[tuple[Prompt, dict[str, Any]]]) -> list[Response]:
     content.lock(run.project)
-    new = [(prompt, content.NewResponse(storable(line["text"]), source=version.name)) for prompt, line in written]
-    rows = content.add_answers(new).rows
+    new = [(prompt.pk, content.NewResponse(storable(line["text"]), source=version.name)) for prompt, line in written]
+    answers, _created = content.add_answers(new)
+    found = Response.objects.select_related("prompt").in_bulk([answer.id for answer in answers])
+    rows = [found[answer.id] for answer in answers]
     by_response = {row.pk: _generation(run, version, row, line) for row, (_, line) in zip(rows, written, strict=True)}
     # The same words from an earlier run: the newest run, with its reward model's score, is the one that counts.
     Generation.objects.bulk_create(

@@ -142,8 +142,8 @@ def _strengths(settings: Settings, first_answers: Mapping[int, int]) -> dict[int
     )
     found: dict[int, list[Given]] = defaultdict(list)
     for task_id, pk, annotator_id, is_simulated, preferred_id, strength in rows:
-        is_first = preferred_id is None or preferred_id == first_answers[task_id]
-        signed = (strength or 0) if is_first else -strength
+        is_second = preferred_id is not None and preferred_id != first_answers[task_id]
+        signed = -(strength or 0) if is_second else strength or 0
         found[task_id].append(Given(pk, annotator_id, is_simulated, signed))
     return found
 
@@ -194,8 +194,10 @@ def _scores(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[Given
     )
     values: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
     ratings = Rating.objects.filter(judgment__in=[row[1] for row in rows]).order_by("judgment_id", "pk")
-    for pk, *value in ratings.values_list("judgment_id", "value", "criterion__scale_max", "criterion__weight"):
-        values[pk].append((value[0], value[1], value[2]))
+    for pk, value, most, weight in ratings.values_list(
+        "judgment_id", "value", "criterion__scale_max", "criterion__weight"
+    ):
+        values[pk].append((value, most, weight))
     found: dict[int, list[Given]] = defaultdict(list)
     for task_id, pk, annotator_id, is_simulated in rows:
         found[task_id].append(Given(pk, annotator_id, is_simulated, rating_score(values[pk])))

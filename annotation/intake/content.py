@@ -7,18 +7,16 @@ give the same rows as one. The lock does not stop anybody from judging.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
 
+import orjson
 from django.db import transaction
-from django.db.models import Model
 from django.utils.translation import gettext as _
 
+from annotation.intake.copying import copy_rows, reserve_ids
 from annotation.models import Project, Prompt, Response, Task
-
-Row = TypeVar("Row", bound=Model)
-TaskKey = tuple[str, int, int | None]
-"""Kind, response_a's id, response_b's id."""
 
 
 class NewPrompt(NamedTuple):
@@ -35,11 +33,28 @@ class NewResponse(NamedTuple):
     metadata: Mapping[str, Any] = {}
 
 
-class Added(NamedTuple, Generic[Row]):
-    """A row for each thing given, in order, and those of them that are new."""
+class Answer(NamedTuple):
+    """A response that is there, as far as a task needs it."""
 
-    rows: list[Row]
-    created: list[Row]
+    id: int
+    prompt_id: int
+    content_hash: str
+
+
+class NewTask(NamedTuple):
+    """A question that may be there already. A pair has one spelling, the lower id first."""
+
+    kind: str
+    prompt_id: int
+    response_a_id: int
+    response_b_id: int | None = None
+
+
+class Added(NamedTuple):
+    """An id for each thing given, in order, and those of them that are new."""
+
+    ids: list[int]
+    created: Collection[int]
 
 
 def as_messages(prompt: str | Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -47,6 +62,9 @@ def as_messages(prompt: str | Sequence[Mapping[str, str]]) -> list[dict[str, str
     if isinstance(prompt, str):
         return [{"role": "user", "content": prompt}]
     return [{"role": turn["role"], "content": turn["content"]} for turn in prompt]
+
+
+# --- rows in, rows out ------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -59,14 +77,17 @@ def add_prompt(
 ) -> Prompt:
     """The project's prompt with these messages: the one that is there, else a new one."""
     lock(project)
-    return add_prompts(project, [NewPrompt(as_messages(prompt), external_id, metadata or {})]).rows[0]
+    added = add_prompts(project, [NewPrompt(as_messages(prompt), external_id, metadata or {})])
+    return Prompt.objects.get(pk=added.ids[0])
 
 
 @transaction.atomic
 def add_responses(prompt: Prompt, responses: Iterable[NewResponse]) -> list[Response]:
     """One row for each, in the order given; a source's same answer to the same prompt is the same row."""
     lock(prompt.project)
-    return add_answers([(prompt, response) for response in responses]).rows
+    answers, _created = add_answers([(prompt.pk, response) for response in responses])
+    rows = prompt.responses.in_bulk([answer.id for answer in answers])
+    return [rows[answer.id] for answer in answers]
 
 
 @transaction.atomic
@@ -75,8 +96,10 @@ def add_answered_prompts(
 ) -> list[list[Response]]:
     """Many prompts with their responses in a few statements; the responses of each, in the order given."""
     lock(project)
-    prompts = add_prompts(project, [NewPrompt(as_messages(prompt)) for prompt, _responses in answered]).rows
-    return add_answers_of(prompts, [responses for _prompt, responses in answered])[0]
+    prompts = add_prompts(project, [NewPrompt(as_messages(prompt)) for prompt, _responses in answered])
+    of_each, _created = add_answers_of(prompts, [responses for _prompt, responses in answered])
+    rows = Response.objects.select_related("prompt").in_bulk([answer.id for of in of_each for answer in of])
+    return [[rows[answer.id] for answer in of] for of in of_each]
 
 
 @transaction.atomic
@@ -92,13 +115,13 @@ def add_comparisons(
     A pair that was asked before and a pair of equal texts are left out. Raises ValueError for two prompts in a pair.
     """
     lock(project)
-    rows = []
+    tasks = []
     for first, second in pairs:
         if first.prompt_id != second.prompt_id:
             raise ValueError(_("Only answers to the same prompt can be compared."))
         if first.text != second.text:
-            rows.append(comparison_of(first, second))
-    return add_tasks(project, rows, overlap=overlap, priority=priority).created
+            tasks.append(comparison_of(first, second))
+    return _created(add_tasks(project, tasks, overlap=overlap, priority=priority))
 
 
 @transaction.atomic
@@ -107,89 +130,115 @@ def add_ratings(
 ) -> list[Task]:
     """Ask for a rating of each response; the tasks that are new. overlap None: the project's."""
     lock(project)
-    rows = [rating_of(response) for response in responses]
-    return add_tasks(project, rows, overlap=overlap, priority=priority).created
+    tasks = [rating_of(response) for response in responses]
+    return _created(add_tasks(project, tasks, overlap=overlap, priority=priority))
+
+
+def _created(added: Added) -> list[Task]:
+    rows = Task.objects.select_related("project", "prompt", "response_a", "response_b").in_bulk(list(added.created))
+    return [rows[pk] for pk in added.created]
+
+
+# --- ids in, ids out: what an import of many lines uses ---------------------------------------------------------
 
 
 def lock(project: Project) -> None:
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
 
 
-def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added[Prompt]:
+def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:
     """The caller holds the project's lock."""
-    hashes = [Prompt.hash_of(new.messages) for new in prompts]
-    rows = {row.content_hash: row for row in project.prompts.filter(content_hash__in=hashes)}
-    missing = {
-        content_hash: Prompt(
-            project=project,
-            messages=new.messages,
-            content_hash=content_hash,
-            external_id=new.external_id,
-            metadata=dict(new.metadata),
-        )
-        for content_hash, new in zip(reversed(hashes), reversed(prompts), strict=True)
-        if content_hash not in rows
-    }
-    created = Prompt.objects.bulk_create(list(reversed(missing.values())))
-    rows.update((row.content_hash, row) for row in created)
-    return Added([rows[content_hash] for content_hash in hashes], created)
+    texts = [Prompt.canonical(new.messages) for new in prompts]
+    hashes = [sha256(text).hexdigest() for text in texts]
+    ids = dict(project.prompts.filter(content_hash__in=set(hashes)).values_list("content_hash", "pk"))
+    missing: dict[str, tuple[bytes, NewPrompt]] = {}
+    for content_hash, text, new in zip(hashes, texts, prompts, strict=True):
+        if content_hash not in ids:
+            missing.setdefault(content_hash, (text, new))
+    created = reserve_ids(Prompt, len(missing))
+    ids.update(zip(missing, created, strict=True))
+    copy_rows(
+        Prompt,
+        ("id", "project_id", "content_hash", "messages", "external_id", "metadata"),
+        (
+            (ids[content_hash], project.pk, content_hash, text.decode(), new.external_id, json_of(new.metadata))
+            for content_hash, (text, new) in missing.items()
+        ),
+    )
+    return Added([ids[content_hash] for content_hash in hashes], set(created))
 
 
-def add_answers(answers: Sequence[tuple[Prompt, NewResponse]]) -> Added[Response]:
-    """The caller holds the project's lock.
+def add_answers(
+    answers: Sequence[tuple[int, NewResponse]], *, new_prompts: Collection[int] = ()
+) -> tuple[list[Answer], set[int]]:
+    """(prompt id, response) each. new_prompts: those that have no answer yet. The caller holds the project's lock.
 
-    New rows are created in the order of their hashes: were it the file's order, the lower id would be the chosen one
+    New rows get their ids in the order of their hashes: were it the file's order, the lower id would be the chosen one
     in every pair of a preference file, and the id would tell the label.
     """
-    keys = [(prompt.pk, new.source, Response.hash_of(new.text)) for prompt, new in answers]
-    found = Response.objects.filter(parent__isnull=True, prompt__in={prompt.pk for prompt, new in answers})
-    rows = {(row.prompt_id, row.source, row.content_hash): row for row in found}
-    missing = {
-        key: Response(prompt=prompt, text=new.text, source=new.source, content_hash=key[2], metadata=dict(new.metadata))
-        for key, (prompt, new) in zip(keys, answers, strict=True)
-        if key not in rows
-    }
-    created = Response.objects.bulk_create(sorted(missing.values(), key=lambda row: (row.content_hash, row.source)))
-    rows.update(((row.prompt_id, row.source, row.content_hash), row) for row in created)
-    return Added([rows[key] for key in keys], created)
+    keys = [(prompt_id, new.source, sha256(new.text.encode("utf-8")).hexdigest()) for prompt_id, new in answers]
+    known = {prompt_id for prompt_id, _source, _hash in keys}.difference(new_prompts)
+    found = Response.objects.filter(parent__isnull=True, prompt__in=known) if known else Response.objects.none()
+    ids = {(row[0], row[1], row[2]): row[3] for row in found.values_list("prompt_id", "source", "content_hash", "pk")}
+    missing = {key: new for key, (_prompt, new) in zip(keys, answers, strict=True) if key not in ids}
+    in_order = sorted(missing, key=lambda key: (key[2], key[1]))
+    created = reserve_ids(Response, len(in_order))
+    ids.update(zip(in_order, created, strict=True))
+    copy_rows(
+        Response,
+        ("id", "prompt_id", "source", "content_hash", "text", "metadata"),
+        ((ids[key], *key, missing[key].text, json_of(missing[key].metadata)) for key in in_order),
+    )
+    return [Answer(ids[key], key[0], key[2]) for key in keys], set(created)
 
 
-def add_answers_of(
-    prompts: Sequence[Prompt], responses: Sequence[Sequence[NewResponse]]
-) -> tuple[list[list[Response]], int]:
-    """(the rows of each prompt's responses, how many are new). The caller holds the project's lock."""
-    added = add_answers([(prompt, new) for prompt, of in zip(prompts, responses, strict=True) for new in of])
-    rows = iter(added.rows)
-    return [list(itertools.islice(rows, len(of))) for of in responses], len(added.created)
+def add_answers_of(prompts: Added, responses: Sequence[Sequence[NewResponse]]) -> tuple[list[list[Answer]], set[int]]:
+    """(the answers to each prompt, which of them are new). The caller holds the project's lock."""
+    given = [(prompt_id, new) for prompt_id, of in zip(prompts.ids, responses, strict=True) for new in of]
+    answers, created = add_answers(given, new_prompts=prompts.created)
+    rows = iter(answers)
+    return [list(itertools.islice(rows, len(of))) for of in responses], created
 
 
-def add_tasks(project: Project, tasks: Sequence[Task], *, overlap: int | None, priority: int) -> Added[Task]:
-    """overlap None: the project's. The caller holds the project's lock."""
+def add_tasks(
+    project: Project,
+    tasks: Sequence[NewTask],
+    *,
+    overlap: int | None,
+    priority: int,
+    new_responses: Collection[int] = (),
+) -> Added:
+    """overlap None: the project's. new_responses: those nothing was asked about yet. The caller holds the project's
+    lock.
+    """
     overlap = project.overlap if overlap is None else overlap
     if overlap < 1:
         raise ValueError(_("At least one person must judge each task: raise the overlap to 1."))
-    existing = Task.objects.filter(response_a__in={task.response_a_id for task in tasks})
-    rows = {key_of(row): row for row in existing}
-    missing: dict[TaskKey, Task] = {}
-    for task in tasks:
-        if key_of(task) not in rows:
-            task.project, task.overlap, task.priority = project, overlap, priority
-            missing.setdefault(key_of(task), task)
-    created = Task.objects.bulk_create(list(missing.values()))
-    rows.update((key_of(row), row) for row in created)
-    return Added([rows[key_of(task)] for task in tasks], created)
+    known = {task.response_a_id for task in tasks}.difference(new_responses)
+    found = Task.objects.filter(response_a__in=known, repeat_of__isnull=True) if known else Task.objects.none()
+    ids = {
+        NewTask(kind, prompt_id, a, b): pk
+        for kind, prompt_id, a, b, pk in found.values_list("kind", "prompt_id", "response_a_id", "response_b_id", "pk")
+    }
+    missing = list(dict.fromkeys(task for task in tasks if task not in ids))
+    created = reserve_ids(Task, len(missing))
+    ids.update(zip(missing, created, strict=True))
+    copy_rows(
+        Task,
+        ("id", "project_id", "overlap", "priority", "kind", "prompt_id", "response_a_id", "response_b_id"),
+        ((ids[task], project.pk, overlap, priority, *task) for task in missing),
+    )
+    return Added([ids[task] for task in tasks], created)
 
 
-def comparison_of(first: Response, second: Response) -> Task:
-    """A comparison that is not saved yet; a pair has one spelling, the lower id first."""
-    a, b = sorted((first, second), key=lambda response: response.pk)
-    return Task(kind=Task.Kind.COMPARISON, prompt_id=a.prompt_id, response_a=a, response_b=b)
+def comparison_of(first: Answer | Response, second: Answer | Response) -> NewTask:
+    a, b = sorted((first.id, second.id))
+    return NewTask(Task.Kind.COMPARISON.value, first.prompt_id, a, b)
 
 
-def rating_of(response: Response) -> Task:
-    """A rating that is not saved yet."""
-    return Task(kind=Task.Kind.RATING, prompt_id=response.prompt_id, response_a=response)
+def rating_of(response: Answer | Response) -> NewTask:
+    return NewTask(Task.Kind.RATING.value, response.prompt_id, response.id)
 
 
-def key_of(task: Task) -> TaskKey:
-    return task.kind, task.response_a_id, task.response_b_id
+def json_of(metadata: Mapping[str, Any]) -> str:
+    return orjson.dumps(dict(metadata)).decode() if metadata else "{}"

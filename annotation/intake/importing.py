@@ -13,13 +13,22 @@ from typing import Literal
 
 from django.db import connection, transaction
 
-from annotation.intake.content import add_answers_of, add_prompts, add_tasks, comparison_of, lock, rating_of
+from annotation.intake.content import (
+    Answer,
+    NewTask,
+    add_answers_of,
+    add_prompts,
+    add_tasks,
+    comparison_of,
+    lock,
+    rating_of,
+)
 from annotation.intake.formats import Entry, Format, read_line
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
-from annotation.models import Project, Response, Task, User
+from annotation.models import Project, User
 
 logger = logging.getLogger(__name__)
-BATCH = 500
+BATCH = 2000
 """Lines in a transaction."""
 MANY_TASKS = 1000
 """From so many new tasks on, the database is told at once, else its plans are those of an empty queue for a while."""
@@ -132,8 +141,9 @@ def _write(
 ) -> None:
     """One batch, under the project's lock."""
     prompts = add_prompts(project, [entry.prompt for _number, entry in entries])
-    responses, num_responses = add_answers_of(prompts.rows, [entry.responses for _number, entry in entries])
-    asked = add_tasks(project, list(_asked(responses, create_tasks)), overlap=overlap, priority=priority)
+    responses, new_responses = add_answers_of(prompts, [entry.responses for _number, entry in entries])
+    wanted = list(_asked(responses, create_tasks))
+    asked = add_tasks(project, wanted, overlap=overlap, priority=priority, new_responses=new_responses)
     said = [
         (number, answers_of, entry.said)
         for (number, entry), answers_of in zip(entries, responses, strict=True)
@@ -144,26 +154,28 @@ def _write(
         [comparison_of(*of) if len(of) == 2 else rating_of(*of) for _number, of, _said in said],
         overlap=overlap or 1,
         priority=priority,
+        new_responses=() if wanted else new_responses,
     )
     kept = keep_judgments(
         project,
         [
-            SaidOfTask(line=number, task=task, responses=of, said=what)
-            for (number, of, what), task in zip(said, judged.rows, strict=True)
+            SaidOfTask(line=number, task_id=task_id, responses=of, said=what)
+            for (number, of, what), task_id in zip(said, judged.ids, strict=True)
         ],
         source=source,
+        new_tasks={*asked.created, *judged.created},
     )
     report.num_prompts += len(prompts.created)
-    report.num_responses += num_responses
+    report.num_responses += len(new_responses)
     report.num_tasks += len(asked.created) + len(judged.created)
     report.num_judgments += kept.num_new
     report.num_known_judgments += kept.num_known
     report.errors.extend(LineError(line, sentence) for line, sentence in kept.errors)
 
 
-def _asked(responses: Iterable[list[Response]], create_tasks: CreateTasks) -> Iterator[Task]:
+def _asked(responses: Iterable[list[Answer]], create_tasks: CreateTasks) -> Iterator[NewTask]:
     """The tasks to ask for each prompt's responses; two sources with the same text are one question."""
-    for answers in responses:
+    for answers in responses if create_tasks else ():
         distinct = list({answer.content_hash: answer for answer in answers}.values())
         if create_tasks == "comparison":
             yield from (comparison_of(*pair) for pair in itertools.combinations(distinct, 2))

@@ -6,10 +6,13 @@ An annotator of a file is a member of the project with that name, else a user ma
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import random
+import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.contrib.auth.hashers import make_password
 from django.db.models import F
@@ -18,6 +21,8 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from annotation.intake.content import Answer
+from annotation.intake.copying import copy_rows, reserve_ids
 from annotation.intake.formats import Said
 from annotation.models import Assignment, Judgment, Project, Rating, Response, Task, User
 
@@ -25,13 +30,12 @@ AnnotatorName = tuple[str, bool]
 """Name in the file (empty: the import itself), is_simulated."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SaidOfTask:
+class SaidOfTask(NamedTuple):
     """A judgment of a file, beside the rows it speaks of."""
 
     line: int
-    task: Task
-    responses: list[Response]
+    task_id: int
+    responses: list[Answer]
     said: Said
 
     @property
@@ -39,8 +43,25 @@ class SaidOfTask:
         return self.said.annotator, self.said.is_simulated
 
     @property
-    def preferred(self) -> Response | None:
-        return None if self.said.preferred is None else self.responses[self.said.preferred]
+    def preferred(self) -> int | None:
+        return None if self.said.preferred is None else self.responses[self.said.preferred].id
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether the response of the higher id was shown first. An order that the file does not tell is drawn, so that
+        it speaks neither for nor against a side.
+        """
+        if len(self.responses) != 2:
+            return False
+        first = self.said.shown_first if self.said.shown_first is not None else random.randrange(2)
+        return self.responses[first].id > self.responses[1 - first].id
+
+
+JUDGMENT = (
+    *("id", "assignment_id", "task_id", "annotator_id", "created_at", "submission_key", "preferred_id"),
+    *("strength", "both_bad", "flags", "rationale", "active_seconds"),
+)
+"""The columns a file's judgment fills."""
 
 
 @dataclasses.dataclass
@@ -51,13 +72,13 @@ class Kept:
     """Line, sentence."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    """A judgment that will be created, and what belongs to it."""
+class _Row(NamedTuple):
+    """A judgment that will be created, and who gave it."""
 
     item: SaidOfTask
-    judgment: Judgment
-    ratings: list[Rating]
+    annotator_id: int
+    ratings: dict[int, int]
+    """Criterion id to value."""
 
 
 def check_ratings(said: Said, criteria: Mapping[str, int]) -> None:
@@ -69,21 +90,25 @@ def check_ratings(said: Said, criteria: Mapping[str, int]) -> None:
             raise ValueError(_("“%(key)s” goes from 1 to %(most)d.") % {"key": key, "most": criteria[key]})
 
 
-def keep_judgments(project: Project, items: Sequence[SaidOfTask], *, source: str) -> Kept:
+def keep_judgments(
+    project: Project, items: Sequence[SaidOfTask], *, source: str, new_tasks: Collection[int] = ()
+) -> Kept:
     """Keep what the annotators of a file said. The caller holds the project's lock, in a transaction.
 
-    A task's overlap grows where the file brings more judgments than it has places.
+    A task's overlap grows where the file brings more judgments than it has places. new_tasks: those that nobody can
+    have been given yet.
     """
     kept = Kept()
     if not items:
         return kept
+    known_tasks = {item.task_id for item in items}.difference(new_tasks)
     # Locked in one order, so that two imports and the queue never wait for each other in a circle.
-    locked = Task.objects.select_for_update(no_key=True).filter(pk__in={item.task.pk for item in items})
+    locked = Task.objects.select_for_update(no_key=True).filter(pk__in=known_tasks)
     list(locked.order_by("pk").values_list("pk"))
     annotators = _annotators(project, {item.name for item in items}, source=source)
-    rows = list(_new_rows(project, items, annotators, kept))
+    rows = _new_rows(project, items, annotators, kept, known_tasks=known_tasks)
     _create(rows)
-    _raise_counters(Counter(row.item.task.pk for row in rows))
+    _raise_counters(Counter(row.item.task_id for row in rows))
     kept.num_new = len(rows)
     return kept
 
@@ -101,29 +126,28 @@ def _raise_counters(num_judged: Counter[int]) -> None:
 
 
 def _new_rows(
-    project: Project, items: Sequence[SaidOfTask], annotators: dict[AnnotatorName, User], kept: Kept
-) -> Iterator[_Row]:
+    project: Project,
+    items: Sequence[SaidOfTask],
+    annotators: dict[AnnotatorName, User],
+    kept: Kept,
+    *,
+    known_tasks: Collection[int],
+) -> list[_Row]:
     """The judgments that are new; the others are counted, or refused with a sentence."""
-    criteria = {criterion.key: criterion for criterion in project.criteria.all()}
-    known = _known([item.task.pk for item in items], annotators.values())
+    criteria = dict(project.criteria.values_list("key", "pk"))
+    ids = {annotator.pk for annotator in annotators.values()}
+    known = _known(known_tasks, ids) if known_tasks else {}
     lent = set(
-        Assignment.objects.filter(
-            task__in={item.task.pk for item in items}, annotator__in=annotators.values()
-        ).values_list("task_id", "annotator_id")
+        Assignment.objects.filter(task__in=known_tasks, annotator__in=ids).values_list("task_id", "annotator_id")
+        if known_tasks
+        else ()
     )
+    rows = []
     for item in items:
         annotator = annotators[item.name]
-        key = item.task.pk, annotator.pk
-        ratings = [
-            Rating(criterion=criteria[name], response=item.responses[0], value=value)
-            for name, value in item.said.ratings.items()
-        ]
-        preferred = item.preferred
-        values = (
-            preferred.pk if preferred else None,
-            item.said.strength,
-            frozenset((rating.criterion_id, rating.value) for rating in ratings),
-        )
+        key = item.task_id, annotator.pk
+        ratings = {criteria[name]: value for name, value in item.said.ratings.items()}
+        values = item.preferred, item.said.strength, frozenset(ratings.items())
         if known.get(key) == values:
             kept.num_known += 1
         elif key in known:
@@ -132,13 +156,14 @@ def _new_rows(
             kept.errors.append((item.line, _("“%(name)s” was given this task here.") % {"name": annotator}))
         else:
             known[key] = values
-            yield _Row(item, _judgment(item, annotator), ratings)
+            rows.append(_Row(item, annotator.pk, ratings))
+    return rows
 
 
-def _known(task_ids: list[int], annotators: Iterable[User]) -> dict[tuple[int, int], object]:
+def _known(task_ids: Collection[int], annotators: Collection[int]) -> dict[tuple[int, int], object]:
     """(task id, annotator id) → what was said, for the judgments that are there."""
     judgments = (
-        Judgment.objects.counted().filter(task__in=task_ids, annotator__in=list(annotators)).prefetch_related("ratings")
+        Judgment.objects.counted().filter(task__in=task_ids, annotator__in=annotators).prefetch_related("ratings")
     )
     return {
         (judgment.task_id, judgment.annotator_id): (
@@ -150,62 +175,75 @@ def _known(task_ids: list[int], annotators: Iterable[User]) -> dict[tuple[int, i
     }
 
 
-def _judgment(item: SaidOfTask, annotator: User) -> Judgment:
-    """A judgment and its assignment, not saved yet."""
-    said, task = item.said, item.task
-    moment = said.judged_at or timezone.now()
-    # An order that the file does not tell is drawn, so that it speaks neither for nor against a side.
-    first = said.shown_first if said.shown_first is not None else random.randrange(2)
-    shown_first = item.responses[first % len(item.responses)]
-    assignment = Assignment(
-        task=task,
-        annotator=annotator,
-        status=Assignment.Status.JUDGED,
-        is_swapped=shown_first.pk == task.response_b_id,
-        leased_at=moment,
-        expires_at=moment,
-    )
-    return Judgment(
-        task=task,
-        annotator=annotator,
-        assignment=assignment,
-        preferred=item.preferred,
-        strength=said.strength,
-        both_bad=said.both_bad,
-        flags=said.flags,
-        rationale=said.rationale,
-        active_seconds=said.active_seconds,
-        created_at=moment,
-    )
-
-
 def _create(rows: list[_Row]) -> None:
-    Assignment.objects.bulk_create(row.judgment.assignment for row in rows)
-    Judgment.objects.bulk_create(row.judgment for row in rows)
-    for row in rows:
-        for rating in row.ratings:
-            rating.judgment = row.judgment
-    Rating.objects.bulk_create(rating for row in rows for rating in row.ratings)
+    now = timezone.now()
+    moments = [row.item.said.judged_at or now for row in rows]
+    assignment_ids, judgment_ids = reserve_ids(Assignment, len(rows)), reserve_ids(Judgment, len(rows))
+    copy_rows(
+        Assignment,
+        ("id", "task_id", "annotator_id", "status", "is_swapped", "leased_at", "expires_at"),
+        (
+            (pk, row.item.task_id, row.annotator_id, Assignment.Status.JUDGED.value, row.item.is_swapped, *[moment] * 2)
+            for pk, row, moment in zip(assignment_ids, rows, moments, strict=True)
+        ),
+    )
+    copy_rows(
+        Judgment,
+        JUDGMENT,
+        (
+            _judgment(pk, assignment_id, row, moment)
+            for pk, assignment_id, row, moment in zip(judgment_ids, assignment_ids, rows, moments, strict=True)
+        ),
+    )
+    _create_ratings(judgment_ids, rows)
+    _create_corrections(judgment_ids, rows)
+
+
+def _judgment(pk: int, assignment_id: int, row: _Row, moment: datetime.datetime) -> tuple[Any, ...]:
+    """The values of a judgment, in the order of JUDGMENT."""
+    said = row.item.said
+    return (
+        *(pk, assignment_id, row.item.task_id, row.annotator_id, moment, uuid.uuid4(), row.item.preferred),
+        *(said.strength, said.both_bad, said.flags, said.rationale, said.active_seconds),
+    )
+
+
+def _create_ratings(judgment_ids: list[int], rows: list[_Row]) -> None:
+    values = [
+        (judgment_id, row.item.responses[0].id, criterion_id, value)
+        for judgment_id, row in zip(judgment_ids, rows, strict=True)
+        for criterion_id, value in row.ratings.items()
+    ]
+    ids = reserve_ids(Rating, len(values))
+    copy_rows(
+        Rating,
+        ("id", "judgment_id", "response_id", "criterion_id", "value"),
+        ((pk, *value) for pk, value in zip(ids, values, strict=True)),
+    )
+
+
+def _create_corrections(judgment_ids: list[int], rows: list[_Row]) -> None:
+    """Rare: each is a response of its own, linked to its judgment."""
     corrected = [
-        (row.judgment, _correction(row, original=row.item.responses[number], text=text))
-        for row in rows
+        (judgment_id, _correction(row, original=row.item.responses[number], text=text))
+        for judgment_id, row in zip(judgment_ids, rows, strict=True)
         for number, text in row.item.said.corrections
     ]
-    Response.objects.bulk_create(correction for _judgment, correction in corrected)
+    Response.objects.bulk_create(correction for _judgment_id, correction in corrected)
     links = Judgment.corrections.through
     links.objects.bulk_create(
-        links(judgment_id=judgment.pk, response_id=correction.pk) for judgment, correction in corrected
+        links(judgment_id=judgment_id, response_id=correction.pk) for judgment_id, correction in corrected
     )
 
 
-def _correction(row: _Row, *, original: Response, text: str) -> Response:
+def _correction(row: _Row, *, original: Answer, text: str) -> Response:
     return Response(
         prompt_id=original.prompt_id,
         text=text,
         source=Response.CORRECTION,
         content_hash=Response.hash_of(text),
-        parent=original,
-        author=row.judgment.annotator,
+        parent_id=original.id,
+        author_id=row.annotator_id,
     )
 
 

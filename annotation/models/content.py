@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
+import orjson
 from django.db import models
 from django.db.models import F, Q
 
@@ -26,9 +26,13 @@ class Prompt(models.Model):
         return str(self.messages[-1]["content"])[:80]
 
     @staticmethod
-    def hash_of(messages: list[dict[str, str]]) -> str:
-        text = json.dumps(messages, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def canonical(messages: list[dict[str, str]]) -> bytes:
+        """The messages as the one JSON text that is hashed: keys in order, no spaces, UTF-8."""
+        return orjson.dumps(messages, option=orjson.OPT_SORT_KEYS)
+
+    @classmethod
+    def hash_of(cls, messages: list[dict[str, str]]) -> str:
+        return hashlib.sha256(cls.canonical(messages)).hexdigest()
 
 
 class Response(models.Model):
