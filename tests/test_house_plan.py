@@ -141,8 +141,10 @@ def test_arrows_inside_an_app(app: str) -> None:
 
 
 def test_imports_stand_at_the_top() -> None:
-    """Inside functions only torch and transformers, which cost seconds at start-up, and their next of kin."""
-    slow = ("torch", "transformers", "peft", "safetensors", "tokenizers", "training.rlhf")
+    """Inside functions only what costs seconds at start-up and few requests need: torch and transformers with their
+    next of kin; crowdkit and pandas, for the weighted consensus alone.
+    """
+    slow = ("torch", "transformers", "peft", "safetensors", "tokenizers", "training.rlhf", "crowdkit", "pandas")
     for room in ("config", "annotation", "training"):
         for file in python_files(room):
             for module, line, inside in imports(file):

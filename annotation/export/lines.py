@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
+from annotation.consensus import Consensus
 from annotation.export.batches import batches
 from annotation.export.preferences import Preference, preferences
 from annotation.export.records import RawJudgment, corrections, judgments, ratings
@@ -24,10 +25,15 @@ def lines(
     grading: Grading = "choice",
     kappa: float = 1.0,
     include_simulated: bool = True,
+    consensus: Consensus = "votes",
 ) -> Iterator[Line]:
-    """The project's data as lines of one format. Raises ValueError for a format that does not exist."""
+    """The project's data as lines of one format. Raises ValueError for a format that does not exist, or when a
+    weighted consensus cannot be told.
+    """
     if format == "preferences":
-        found = preferences(project, grading=grading, kappa=kappa, include_simulated=include_simulated)
+        found = preferences(
+            project, grading=grading, kappa=kappa, include_simulated=include_simulated, consensus=consensus
+        )
         return (_preference(preference) for preference in found if preference.target != 0.5)
     if format == "judgments":
         return (_judgment(judgment) for judgment in judgments(project, include_simulated=include_simulated))
@@ -68,6 +74,8 @@ def _preference(preference: Preference) -> Line:
         "num_judgments": preference.num_judgments,
         "num_simulated": preference.num_simulated,
     }
+    if preference.is_decided:
+        line["is_decided"] = True
     # Many slight votes against few strong ones: the majority chose, but on the whole by no degree.
     return {**line, "strength": strength} if strength > 0 else line
 

@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from annotation.consensus import Consensus, Opinion, Reliability, Vote, decided, majority, reliability
 from annotation.export.batches import batches
-from annotation.export.targets import Grading, Vote, mean_strength, rating_score, target
-from annotation.models import Judgment, Project, Rating, Task
+from annotation.export.targets import Grading, mean_strength, rating_score, target
+from annotation.models import Judgment, Project, Rating, Task, Verdict
 from annotation.models.work import JudgmentQuerySet
+from annotation.votes import Which, pairs
 
 Origin = Literal["comparison", "rating", "correction"]
 ORIGINS: tuple[Origin, ...] = ("comparison", "rating", "correction")
@@ -43,6 +45,8 @@ class Preference:
     num_judgments: int
     num_simulated: int
     judgment_ids: list[int]
+    is_decided: bool = False
+    """A reviewer's verdict stands in place of what people said."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,20 @@ class Settings:
     weights: Mapping[int, float] = dataclasses.field(default_factory=dict)
     """Annotator id to weight; 1 for those not named. Who has weight 0 is left out."""
     include_simulated: bool = True
+    consensus: Consensus = "votes"
+    reliability: Reliability | None = None
+    """For the weighted consensus."""
+
+    def opinion(self, origin: Origin, votes: list[Vote]) -> Opinion:
+        """What the votes come to. A consensus says which is better, without a grade; a correction needs none."""
+        if origin != "correction" and self.consensus == "majority":
+            return majority(votes)
+        if origin != "correction" and self.reliability is not None:
+            return self.reliability.opinion(votes)
+        return Opinion(target(votes, grading=self.grading, kappa=self.kappa), mean_strength(votes))
+
+    def vote(self, given: Given) -> Vote:
+        return Vote(given.value, self.weight(given), given.annotator_id)
 
     def weight(self, given: Given) -> float:
         return self.weights.get(given.annotator_id, 1.0)
@@ -93,9 +111,27 @@ def preferences(
     weights: Mapping[int, float] | None = None,
     include_simulated: bool = True,
     origins: Collection[Origin] = ORIGINS,
+    consensus: Consensus = "votes",
 ) -> Iterator[Preference]:
-    """Every pair that was judged, one record each, aggregated over annotators. Ties have the target 0.5."""
-    settings = Settings(grading=grading, kappa=kappa, weights=weights or {}, include_simulated=include_simulated)
+    """Every pair that was judged, one record each, aggregated over annotators. Ties have the target 0.5.
+
+    consensus: how several people's votes on one pair become one: all of them (the target is their share), the
+    majority, or weighted by how reliable each person is. In the latter two a reviewer's verdict wins over all votes.
+    Raises ValueError with a sentence, at once, when the weighted consensus cannot be told.
+    """
+    which = Which(by="all" if include_simulated else "people")
+    settings = Settings(
+        grading=grading,
+        kappa=kappa,
+        weights=weights or {},
+        include_simulated=include_simulated,
+        consensus=consensus,
+        reliability=reliability(pairs(project, which)) if consensus == "weighted" else None,
+    )
+    return _all(project, settings, origins)
+
+
+def _all(project: Project, settings: Settings, origins: Collection[Origin]) -> Iterator[Preference]:
     if "comparison" in origins:
         yield from _comparisons(project, settings)
     if "rating" in origins:
@@ -120,9 +156,11 @@ def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
     )
     for batch in batches(tasks):
         given = _strengths(settings, {task[0]: task[3] for task in batch})
+        verdicts = _verdicts(settings, [task[0] for task in batch])
         for pk, prompt_id, messages, *answers in batch:
             judgments = given.get(pk, [])
-            votes = [Vote(judgment.value, settings.weight(judgment)) for judgment in judgments]
+            votes = [settings.vote(judgment) for judgment in judgments]
+            verdict = verdicts.get(pk)
             yield from _preference(
                 "comparison",
                 Asked(prompt_id, messages),
@@ -130,6 +168,7 @@ def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
                 votes,
                 judgments,
                 settings,
+                verdict=verdict.signed_strength if verdict else None,
             )
 
 
@@ -152,11 +191,12 @@ def _strengths(settings: Settings, first_answers: Mapping[int, int]) -> dict[int
 
 
 class _Rated(NamedTuple):
-    """A rated answer with the scores it got, by annotator."""
+    """A rated answer with the scores it got, by annotator; or with the verdict's score in each of their places."""
 
     asked: Asked
     answer: Answer
     given: dict[int, Given]
+    is_decided: bool
 
 
 def _rating_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
@@ -166,7 +206,15 @@ def _rating_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
     for _prompt, of_prompt in itertools.groupby(_rated(project, settings), key=lambda rated: rated.asked.prompt_id):
         for first, second in itertools.combinations(list(of_prompt), 2):
             votes, judgments = _rating_votes(first, second, settings)
-            yield from _preference("rating", first.asked, (first.answer, second.answer), votes, judgments, settings)
+            yield from _preference(
+                "rating",
+                first.asked,
+                (first.answer, second.answer),
+                votes,
+                judgments,
+                settings,
+                verdict=votes[0].strength if first.is_decided and second.is_decided else None,
+            )
 
 
 def _rated(project: Project, settings: Settings) -> Iterator[_Rated]:
@@ -177,12 +225,19 @@ def _rated(project: Project, settings: Settings) -> Iterator[_Rated]:
         .order_by("prompt_id", "response_a_id")
         .values_list("pk", "prompt_id", "prompt__messages", "response_a_id", "response_a__text", "response_a__source")
     )
+    steps = {key: (most, weight) for key, most, weight in project.criteria.values_list("key", "scale_max", "weight")}
     for batch in batches(tasks):
         given = _scores(settings, [task[0] for task in batch])
+        verdicts = _verdicts(settings, [task[0] for task in batch])
         for pk, prompt_id, messages, *answer in batch:
             if pk in given:
                 scores = {judgment.annotator_id: judgment for judgment in given[pk]}
-                yield _Rated(Asked(prompt_id, messages), Answer(*answer), scores)
+                if pk in verdicts:
+                    score = rating_score(
+                        [(value, steps[key][0], steps[key][1]) for key, value in verdicts[pk].ratings.items()]
+                    )
+                    scores = {person: judgment._replace(value=score) for person, judgment in scores.items()}
+                yield _Rated(Asked(prompt_id, messages), Answer(*answer), scores, pk in verdicts)
 
 
 def _scores(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[Given]]:
@@ -208,7 +263,7 @@ def _rating_votes(first: _Rated, second: _Rated, settings: Settings) -> tuple[li
     a, b = first.given, second.given
     both = sorted(a.keys() & b.keys())
     if both:
-        votes = [Vote(_apart(a[person].value, b[person].value), settings.weight(a[person])) for person in both]
+        votes = [Vote(_apart(a[person].value, b[person].value), settings.weight(a[person]), person) for person in both]
         return votes, [judgment for person in both for judgment in (a[person], b[person])]
     mean_a, mean_b = (
         mean_strength([Vote(judgment.value, settings.weight(judgment)) for judgment in scores.values()])
@@ -240,7 +295,7 @@ def _corrections(project: Project, settings: Settings) -> Iterator[Preference]:
     for batch in batches(rows):
         for pk, annotator_id, is_simulated, prompt_id, messages, *answers in batch:
             judgment = Given(pk, annotator_id, is_simulated, -Judgment.PLAIN_STRENGTH)
-            votes = [Vote(judgment.value, settings.weight(judgment))]
+            votes = [settings.vote(judgment)]
             pair = Answer(*answers[:3]), Answer(*answers[3:])
             yield from _preference("correction", Asked(prompt_id, messages), pair, votes, [judgment], settings)
 
@@ -257,6 +312,14 @@ def _counted(settings: Settings) -> JudgmentQuerySet:
     return judgments.exclude(annotator__in=silent) if silent else judgments
 
 
+def _verdicts(settings: Settings, task_ids: Sequence[int]) -> dict[int, Verdict]:
+    """Task id to what a reviewer decided; none where people's votes are wanted as they are."""
+    if settings.consensus == "votes":
+        return {}
+    found = Verdict.objects.filter(task__in=task_ids).select_related("task")
+    return {verdict.task_id: verdict for verdict in found}
+
+
 def _preference(
     origin: Origin,
     asked: Asked,
@@ -264,10 +327,13 @@ def _preference(
     votes: list[Vote],
     judgments: Sequence[Given],
     settings: Settings,
+    *,
+    verdict: float | None = None,
 ) -> Iterator[Preference]:
-    """The record, or nothing where nobody's vote is left."""
+    """The record, or nothing where nobody's vote is left. verdict: a reviewer's signed strength."""
     if not votes:
         return
+    opinion = decided(verdict) if verdict is not None else settings.opinion(origin, votes)
     a, b = pair
     yield Preference(
         origin=origin,
@@ -279,9 +345,10 @@ def _preference(
         text_b=b.text,
         source_a=a.source,
         source_b=b.source,
-        target=target(votes, grading=settings.grading, kappa=settings.kappa),
-        strength=mean_strength(votes),
+        target=opinion.target,
+        strength=opinion.strength,
         num_judgments=len(judgments),
         num_simulated=sum(judgment.is_simulated for judgment in judgments),
         judgment_ids=sorted(judgment.id for judgment in judgments),
+        is_decided=verdict is not None,
     )

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from annotation.consensus import Vote
 
 Grading = Literal["choice", "graded"]
-
-
-class Vote(NamedTuple):
-    """What one annotator says of a pair."""
-
-    strength: float
-    """−3 … 3, positive when the first answer is better, 0 for a tie or both bad."""
-    weight: float = 1.0
 
 
 def grade(strength: float, *, grading: Grading, kappa: float) -> float:

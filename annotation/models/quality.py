@@ -65,6 +65,13 @@ class Verdict(models.Model):
     def __str__(self) -> str:
         return f"verdict on {self.task}"
 
+    @property
+    def signed_strength(self) -> int | None:
+        """As a judgment's: −3 … +3, positive when the task's response_a is better; None of a rating or ranking."""
+        if self.strength is None or self.preferred_id is None:
+            return self.strength
+        return self.strength if self.preferred_id == self.task.response_a_id else -self.strength
+
 
 class Voiding(models.Model):
     """An admin's act that took a person's judgments out of the count; they are kept, and can be restored."""

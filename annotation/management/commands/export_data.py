@@ -15,6 +15,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from annotation.consensus import CONSENSUSES
 from annotation.export import FORMATS, lines
 from annotation.models import Project
 
@@ -28,19 +29,26 @@ class Command(BaseCommand):
         parser.add_argument("--output", default="-", help="a file, written whole or not at all; default: stdout")
         parser.add_argument("--grading", choices=["choice", "graded"], default="choice", help="of preferences' targets")
         parser.add_argument("--kappa", type=float, default=1.0, help="of the graded target σ(κ·s)")
+        parser.add_argument(
+            "--consensus", choices=CONSENSUSES, default="votes", help="how several people's votes on a pair become one"
+        )
         parser.add_argument("--without-simulated", action="store_true", help="leave out what programs judged")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = Project.objects.filter(slug=options["project"]).first()
         if project is None:
             raise CommandError(f"There is no project “{options['project']}”.")
-        rows = lines(
-            project,
-            format=options["format"],
-            grading=options["grading"],
-            kappa=options["kappa"],
-            include_simulated=not options["without_simulated"],
-        )
+        try:
+            rows = lines(
+                project,
+                format=options["format"],
+                grading=options["grading"],
+                kappa=options["kappa"],
+                include_simulated=not options["without_simulated"],
+                consensus=options["consensus"],
+            )
+        except ValueError as error:
+            raise CommandError(str(error)) from error
         texts = (json.dumps(row, ensure_ascii=False, default=str) for row in rows)
         if options["output"] == "-":
             self._print(texts)

@@ -1,0 +1,162 @@
+"""What people said of a project's answers, as the tables that agreement and consensus work on: a query a table.
+
+The two responses of a comparison are an unordered pair of texts, so judgments given in either order meet, and so do
+those of one pair that came in twice, under two sources. Gold tasks and repeats are left out: they measure people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from django.db.models import Count, Max, Sum
+from django.utils import timezone
+
+from annotation.agreement import Table, orders, table
+from annotation.models import Judgment, Project, Rank, Rating, Task
+from annotation.models.work import JudgmentQuerySet
+
+By = Literal["people", "simulated", "all"]
+BYS: tuple[By, ...] = ("people", "simulated", "all")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Which:
+    """Which judgments are looked at."""
+
+    by: By = "all"
+    since: datetime.date | None = None
+    """From the beginning of this day on; None: all."""
+
+    def narrow(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
+        if self.by != "all":
+            judgments = judgments.filter(annotator__is_simulated=self.by == "simulated")
+        if self.since is not None:
+            start = datetime.datetime.combine(self.since, datetime.time.min)
+            judgments = judgments.since(timezone.make_aware(start))
+        return judgments
+
+
+ALL = Which()
+
+
+class Row(NamedTuple):
+    """One value by one person of one unit: what a Table is made of."""
+
+    unit: tuple[Any, ...]
+    person: int
+    prompt: int
+    value: float
+    moment: datetime.datetime
+
+
+def fingerprint(project: Project, which: Which = ALL) -> tuple[int, ...]:
+    """Changes whenever a judgment comes, goes, or counts no more: what a cached figure is kept under."""
+    found = which.narrow(Judgment.objects.counted().in_project(project)).aggregate(
+        num=Count("pk"), newest=Max("pk"), total=Sum("pk")
+    )
+    return tuple(int(each or 0) for each in found.values())
+
+
+def comparisons(project: Project, which: Which = ALL) -> Table:
+    """Values are signed strengths, classes their signs; “both bad” is a tie."""
+    rows = (
+        which.narrow(Judgment.objects.votes().in_project(project))
+        .filter(task__kind=Task.Kind.COMPARISON)
+        .order_by("pk")
+        .values_list(
+            *("annotator_id", "task__prompt_id", "created_at", "preferred_id", "strength", "task__response_a_id"),
+            *("task__response_a__content_hash", "task__response_b__content_hash"),
+        )
+    )
+    found = tabled(_compared(rows.iterator(chunk_size=5000)))
+    return dataclasses.replace(found, classes=np.sign(found.values))
+
+
+def _compared(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    for person, prompt, moment, preferred, strength, first, hash_a, hash_b in rows:
+        value = strength if preferred == first else -strength
+        yield _pair(person, prompt, moment, value, hash_a, hash_b)
+
+
+def _pair(person: int, prompt: int, moment: datetime.datetime, value: float, hash_a: str, hash_b: str) -> Row:
+    """The value is positive when the text with the lower hash is better: the same for whoever judged the pair."""
+    if hash_a > hash_b:
+        hash_a, hash_b, value = hash_b, hash_a, -value
+    return Row((prompt, hash_a, hash_b), person, prompt, value, moment)
+
+
+def rankings(project: Project, which: Which = ALL) -> Table:
+    """Rankings as their pairs: who stands higher, +1 or -1, or 0 where two share a place."""
+    judgments = which.narrow(Judgment.objects.votes().in_project(project)).filter(task__kind=Task.Kind.RANKING)
+    rows = (
+        Rank.objects.filter(judgment__in=judgments)
+        .order_by("judgment_id", "response_id")
+        .values_list(
+            *("judgment_id", "judgment__annotator_id", "judgment__task__prompt_id", "judgment__created_at"),
+            *("rank", "response__content_hash"),
+        )
+    )
+    return tabled(_ranked(rows.iterator(chunk_size=5000)))
+
+
+def _ranked(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    for _judgment, ranked in itertools.groupby(rows, key=lambda row: row[0]):
+        for (_, person, prompt, moment, first, hash_a), (*_rest, second, hash_b) in itertools.combinations(ranked, 2):
+            yield _pair(person, prompt, moment, float(np.sign(second - first)), hash_a, hash_b)
+
+
+def ratings(project: Project, which: Which = ALL) -> dict[int, Table]:
+    """Criterion id to what was given on it: a unit is an answer."""
+    judgments = which.narrow(Judgment.objects.votes().in_project(project)).filter(task__kind=Task.Kind.RATING)
+    rows = (
+        Rating.objects.filter(judgment__in=judgments)
+        .order_by("pk")
+        .values_list(
+            *("criterion_id", "judgment__annotator_id", "judgment__task__prompt_id", "judgment__created_at"),
+            *("value", "response__content_hash"),
+        )
+    )
+    found: dict[int, list[Row]] = defaultdict(list)
+    for criterion, person, prompt, moment, value, text in rows.iterator(chunk_size=5000):
+        found[criterion].append(Row((prompt, text), person, prompt, value, moment))
+    return {criterion: tabled(given) for criterion, given in found.items()}
+
+
+def pairs(project: Project, which: Which = ALL) -> Table:
+    """All that was said about which of two answers is better: comparisons, rankings, and the order of ratings.
+
+    Values are signs. What one person said of a pair in two kinds of task stands as two units.
+    """
+    tables = [comparisons(project, which), rankings(project, which)]
+    tables += [orders(rated) for _criterion, rated in sorted(ratings(project, which).items())]
+    ends = np.cumsum([0, *(int(each.units.max(initial=-1)) + 1 for each in tables)])
+    return table(
+        units=np.concatenate([each.units + start for each, start in zip(tables, ends[:-1], strict=True)]),
+        people=np.concatenate([each.people for each in tables]),
+        prompts=np.concatenate([each.prompts for each in tables]),
+        values=np.concatenate([each.classes for each in tables]),
+        days=np.concatenate([each.days for each in tables]),
+    )
+
+
+def tabled(rows: Iterable[Row]) -> Table:
+    """Oldest first. Units are numbered as they come; days are those of the site's time zone."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    columns = [
+        (numbers.setdefault(row.unit, len(numbers)), row.person, row.prompt, row.value, row.moment) for row in rows
+    ]
+    units, people, prompts, values, moments = zip(*columns, strict=True) if columns else ((), (), (), (), ())
+    zone = timezone.get_current_timezone()
+    return table(
+        units=units,
+        people=people,
+        prompts=prompts,
+        values=values,
+        days=np.asarray([moment.astimezone(zone).date() for moment in moments], dtype="datetime64[D]"),
+    )
