@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from annotation.views import annotate, guidelines, home, people, project, tasks
+from annotation.views import annotate, guidelines, home, leaderboard, people, project, tasks
 
 app_name = "annotation"
 
@@ -15,6 +15,8 @@ project_urls = [
     path("people/", people.people, name="people"),
     path("people/<int:pk>/pause/", people.member_pause, name="member_pause"),
     path("tasks/", tasks.tasks, name="tasks"),
+    path("leaderboard/", leaderboard.board, name="leaderboard"),
+    path("leaderboard/csv/", leaderboard.board_csv, name="leaderboard_csv"),
 ]
 
 # /assignments/<pk>/

@@ -56,6 +56,8 @@ EXPECTED = {
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
     "annotation:tasks": Expected(ADMINS, "slug"),
+    "annotation:leaderboard": Expected(REVIEWERS, "slug"),
+    "annotation:leaderboard_csv": Expected(REVIEWERS, "slug"),
     "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
     "annotation:skip": Expected(ALICE_ALONE, "assignment", method="post"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),

@@ -117,7 +117,7 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
     paths = [
         reverse("annotation:home"),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
-        *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks")),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "leaderboard")),
         reverse("training:freeze", args=[slug]),
         reverse("training:dashboard"),
         reverse("training:run_new") + f"?project={slug}&kind=policy",

@@ -8,7 +8,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from annotation import queue
-from annotation.models import Assignment, Criterion, Guidelines, Membership, Project, Role, User
+from annotation.models import Assignment, AuditEntry, Criterion, Guidelines, Membership, Project, Role, User, Verb
 
 
 @transaction.atomic
@@ -61,7 +61,7 @@ def add_member(project: Project, *, user: User, role: Role = Role.ANNOTATOR) -> 
 
 
 @transaction.atomic
-def pause_member(membership: Membership) -> int:
+def pause_member(membership: Membership, *, by: User) -> int:
     """Keep the person out until they may go on; what they hold goes back to the queue at once. Returns how many tasks.
 
     What they send afterwards is refused; what they have judged still counts.
@@ -70,6 +70,7 @@ def pause_member(membership: Membership) -> int:
     held = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
     held.is_paused = membership.is_paused = True
     held.save(update_fields=["is_paused"])
+    AuditEntry.objects.record(Verb.MEMBER_PAUSED, by=by, project=held.project, about=held.user)
     leases = Assignment.objects.of(held.user).filter(
         task__project=held.project_id, status=Assignment.Status.LEASED
     )  # fmt: skip

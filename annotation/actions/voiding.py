@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation.models import Judgment, Membership, Project, Task, User, Voiding
+from annotation.models import AuditEntry, Judgment, Membership, Project, Task, User, Verb, Voiding
 
 VOID = """
 WITH voided AS (
@@ -99,11 +99,14 @@ def void_judgments(
         num = cursor.rowcount
     if not num:
         raise ValueError(_("There is nothing to void: no label of that person counts in that time."))
+    AuditEntry.objects.record(
+        Verb.LABELS_VOIDED, by=by, project=project, about=annotator, num=num, since=since, until=until
+    )  # fmt: skip
     return voiding
 
 
 @transaction.atomic
-def restore(voiding: Voiding) -> Restored:
+def restore(voiding: Voiding, *, by: User) -> Restored:
     """Let the voided judgments count again where their places are still free; the others stay as they are.
 
     May be repeated, when places have become free again.
@@ -117,6 +120,9 @@ def restore(voiding: Voiding) -> Restored:
         num_restored = cursor.rowcount
     voiding.restored_at = timezone.now()
     voiding.save(update_fields=["restored_at"])
+    AuditEntry.objects.record(
+        Verb.LABELS_RESTORED, by=by, project=voiding.project, about=voiding.annotator, num=num_restored
+    )
     return Restored(num_restored, num_voided - num_restored)
 
 

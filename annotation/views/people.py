@@ -47,7 +47,7 @@ def member_pause(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     else:
         is_paused = request.POST.get("pause") == "1"
         if is_paused:
-            actions.pause_member(membership)
+            actions.pause_member(membership, by=request.user)
         else:
             actions.add_member(project, user=membership.user, role=Role(membership.role))
         sentence = _("%(name)s is paused.") if is_paused else _("%(name)s may go on.")

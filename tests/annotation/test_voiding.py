@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from annotation import actions, queue
-from annotation.models import Assignment, Judgment, Project, Task, User, Voiding
+from annotation.models import Assignment, AuditEntry, Judgment, Project, Task, User, Voiding
 from tests.annotation.conftest import browser_of, make_tasks, member
 from tests.annotation.test_concurrency import at_once
 
@@ -40,6 +40,8 @@ def test_it_works(project: Project, alice: User, bob: User, carol: User) -> None
     assert queue.claim(alice, project=project) is None, "who had the task does not get it again"
     assert judge_all(bob, project) == 5
     assert counters_hold(project)
+    entry = AuditEntry.objects.get(verb="labels.voided")
+    assert (entry.actor, entry.about, entry.project, entry.details["num"]) == (carol, alice, project, 5)
 
 
 def test_only_the_period_and_only_this_person_and_project(
@@ -77,11 +79,11 @@ def test_restoring_where_places_are_left(project: Project, alice: User, bob: Use
     judge_all(bob, project, most=1)
     held = queue.claim(bob, project=project)
     assert held
-    assert actions.restore(voiding) == (1, 2), "one is judged by bob, one is in his hands"
+    assert actions.restore(voiding, by=carol) == (1, 2), "one is judged by bob, one is in his hands"
     assert voiding.restored_at and voiding.judgments.count() == 2
     assert counters_hold(project)
     queue.release(held)
-    assert actions.restore(voiding) == (1, 1), "the place that is free again"
+    assert actions.restore(voiding, by=carol) == (1, 1), "the place that is free again"
     assert counters_hold(project)
 
 
@@ -115,7 +117,7 @@ def test_voiding_while_everybody_judges(project: Project) -> None:
             except ValueError:
                 continue
             num += voiding.judgments.count()
-            actions.restore(voiding)
+            actions.restore(voiding, by=admin)
         return num
 
     done = at_once(10, work)
@@ -129,7 +131,7 @@ def test_a_pause_gives_back_what_the_person_holds(project: Project, alice: User,
     make_tasks(project, 1)
     held = queue.claim(alice, project=project)
     assert held and queue.claim(bob, project=project) is None
-    assert actions.pause_member(project.memberships.get(user=alice)) == 1
+    assert actions.pause_member(project.memberships.get(user=alice), by=bob) == 1
     assert counters_hold(project)
     assert queue.claim(bob, project=project), "others get it at once"
 
@@ -138,7 +140,7 @@ def test_an_open_tab_of_who_was_paused_is_told_so(project: Project, alice: User,
     make_tasks(project, 1)
     held = queue.claim(alice, project=project)
     assert held
-    actions.pause_member(project.memberships.get(user=alice))
+    actions.pause_member(project.memberships.get(user=alice), by=alice)
     browser = browser_of(alice)
     judged = browser.post(f"/assignments/{held.pk}/judge/", {"choice": "0", "submission_key": str(uuid.uuid4())})
     for answer in (judged, browser.get(f"/projects/{project.slug}/annotate/")):

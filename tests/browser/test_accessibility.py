@@ -12,7 +12,15 @@ from tests.annotation.conftest import make_tasks
 from tests.browser.conftest import OpenPage, person
 
 THERE = "/projects/support-replies/"
-ADMIN_PAGES = ["/", THERE, THERE + "guidelines/", THERE + "people/", THERE + "tasks/", "/projects/new/"]
+ADMIN_PAGES = [
+    "/",
+    THERE,
+    THERE + "guidelines/",
+    THERE + "people/",
+    THERE + "tasks/",
+    THERE + "leaderboard/",
+    "/projects/new/",
+]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 SCREENS = [(1440, "light"), (1440, "dark"), (360, "light")]

@@ -1,0 +1,124 @@
+"""/projects/<slug>/leaderboard/ : which sources give the better answers, by what people chose. For reviewers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from django.core.cache import cache
+from django.db.models import Count, Max, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from annotation.leaderboard import Leaderboard, Standing, Voters, leaderboard, outcomes_of
+from annotation.models import Judgment, Project, Role, Voiding
+from annotation.spreadsheets import csv_file
+from annotation.views.access import PersonRequest, person_required, project_for
+
+KEPT_SECONDS = 3600
+WIDTH, MARGIN = 160, 6
+
+
+class Wanted(NamedTuple):
+    """Whose labels, and of which kinds. Nonsense in the address is the usual."""
+
+    voters: Voters
+    with_ratings: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Wanted:
+        voters = request.GET.get("voters", "")
+        return cls(Voters(voters) if voters in Voters.values else Voters.PEOPLE, request.GET.get("ratings") == "1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A source with its place in the drawing: the estimate, and its interval as a line."""
+
+    standing: Standing
+    x: float
+    low: float
+    high: float
+
+
+@person_required
+@require_safe
+def board(request: PersonRequest, slug: str) -> HttpResponse:
+    project = project_for(request, slug, role=Role.REVIEWER)
+    wanted = Wanted.of(request)
+    found = board_of(project, wanted)
+    context = {
+        "project": project,
+        "role": project.role_of(request.user),
+        "wanted": wanted,
+        "voters": Voters.choices,
+        "board": found,
+        "rows": rows_of(found.standings) if found else [],
+        "matrix": list(zip(found.standings, found.matchups, strict=True)) if found else [],
+        "num_simulated": Judgment.objects.votes().in_project(project).filter(annotator__is_simulated=True).count(),
+    }
+    return render(request, "annotation/leaderboard.html", context)
+
+
+@person_required
+@require_safe
+def board_csv(request: PersonRequest, slug: str) -> HttpResponse:
+    """The table; with ?table=matchups, each source against each other."""
+    project = project_for(request, slug, role=Role.REVIEWER)
+    found = board_of(project, Wanted.of(request))
+    standings = found.standings if found else []
+    if request.GET.get("table") == "matchups":
+        matchups = [
+            (row.source, column.source, cell.share, cell.num_votes)
+            for row, cells in zip(standings, found.matchups if found else [], strict=True)
+            for column, cell in zip(standings, cells, strict=True)
+            if cell is not None
+        ]
+        return csv_file(f"{slug}-win-rates.csv", ["source", "against", "share_won", "comparisons"], matchups)
+    head = [
+        *("source", "best_place", "worst_place", "rating", "rating_low", "rating_high"),
+        *("rating_at_equal_length", "equal_length_low", "equal_length_high"),
+        *("wins_against_average", "comparisons", "prompts"),
+    ]
+    rows = [
+        (
+            *(each.source, each.best, each.worst),
+            *dataclasses.astuple(each.rating),
+            *dataclasses.astuple(each.controlled),
+            *(each.wins_against_average, each.num_votes, each.num_prompts),
+        )
+        for each in standings
+    ]
+    return csv_file(f"{slug}-leaderboard.csv", head, rows)
+
+
+def board_of(project: Project, wanted: Wanted) -> Leaderboard | None:
+    """Computed once for the labels as they are: 100,000 of them take seconds."""
+    judgments = Judgment.objects.in_project(project)
+    state = judgments.aggregate(num=Count("pk", filter=Q(is_current=True)), newest=Max("pk"))
+    voided = Voiding.objects.filter(project=project).aggregate(newest=Max("pk"), restored=Max("restored_at"))
+    restored = voided["restored"].timestamp() if voided["restored"] else 0
+    parts = [project.pk, state["num"], state["newest"], voided["newest"], restored, *wanted]
+    key = "-".join(["leaderboard", *map(str, parts)])
+    return cache.get_or_set(key, lambda: leaderboard(outcomes_of(project, **wanted._asdict())), KEPT_SECONDS)
+
+
+def rows_of(standings: list[Standing]) -> list[Row]:
+    ratings = [each.rating for each in standings]
+    ends = [end for rating in ratings for end in (rating.low, rating.high, rating.value) if end is not None]
+    lowest, width = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def place(value: float | None, *, otherwise: float) -> float:
+        value = otherwise if value is None else value
+        return round(MARGIN + (WIDTH - 2 * MARGIN) * (value - lowest) / width, 1)
+
+    return [
+        Row(
+            each,
+            place(each.rating.value, otherwise=0),
+            place(each.rating.low, otherwise=each.rating.value),
+            place(each.rating.high, otherwise=each.rating.value),
+        )
+        for each in standings
+    ]
