@@ -1,31 +1,36 @@
-// Texts typed into a task are kept in this tab as they are typed, so that a reload, a login on the way or a crash of the
-// server costs none. A draft belongs to one assignment (the form's address) and goes when the task was sent.
+// What the person types and chooses is kept in this browser as they go, so that a reload or a login on the way costs
+// none of it. A draft belongs to one assignment and goes when that was sent.
 
-const draftKey = (form) => `draft:${form.getAttribute("action")}`;
-const texts = (form) => [...form.querySelectorAll("textarea")];
+import { forget, keep, kept } from "./kept.js";
+import { person } from "./server.js";
 
-const keepDraft = (form) => {
-  const changed = texts(form).filter((text) => text.value !== text.defaultValue).map((text) => [text.name, text.value]);
-  if (changed.length) sessionStorage.setItem(draftKey(form), JSON.stringify(Object.fromEntries(changed)));
-  else sessionStorage.removeItem(draftKey(form));
+const form = () => document.getElementById("judgment");
+const nameOf = (assignment) => `draft:${person}:${assignment}`;
+const UNKEPT = new Set(["csrfmiddlewaretoken", "submission_key"]);
+
+const values = () => {
+  const found = {};
+  for (const [name, value] of new FormData(form())) if (!UNKEPT.has(name)) (found[name] ??= []).push(value);
+  return found;
 };
-const restoreDraft = () => {
-  const form = document.getElementById("judgment");
-  const draft = form && sessionStorage.getItem(draftKey(form));
+const restore = () => {
+  const draft = form() && kept(nameOf(document.getElementById("task").dataset.assignment));
   if (!draft) return;
-  const kept = JSON.parse(draft);
-  for (const text of texts(form)) {
-    if (!(text.name in kept)) continue;
-    text.value = kept[text.name];
-    const correction = text.closest("details.correct");
-    if (correction) correction.open = true;
+  for (const control of form().elements) {
+    if (!control.name || UNKEPT.has(control.name)) continue;
+    const given = draft[control.name] ?? [];
+    if (control.matches("[type=radio], [type=checkbox]")) control.checked = given.includes(control.value);
+    else if (given.length) control.value = given[0];
+    const correction = control.closest("details.correct");
+    if (correction && control.value !== control.defaultValue) correction.open = true;
   }
+  document.dispatchEvent(new CustomEvent("task:restored"));
 };
 
-document.addEventListener("input", (event) => { if (event.target.matches("#judgment textarea")) keepDraft(event.target.form); });
-document.addEventListener("htmx:afterRequest", (event) => {
-  const form = event.detail.elt;
-  if (event.detail.successful && form.matches("#judgment")) sessionStorage.removeItem(draftKey(form));
-});
-document.addEventListener("htmx:afterSwap", (event) => { if (event.detail.target.id === "task") restoreDraft(); });
-restoreDraft();
+for (const name of ["input", "change"])
+  document.addEventListener(name, (event) => {
+    if (event.target.form === form() && form()) keep(nameOf(document.getElementById("task").dataset.assignment), values());
+  });
+document.addEventListener("task:sent", (event) => forget(nameOf(event.detail)));
+document.addEventListener("task:arrived", restore);
+restore();

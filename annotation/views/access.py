@@ -32,6 +32,10 @@ def person_required(view: View) -> View:
     def guarded(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.htmx and not request.user.is_authenticated:
             return HttpResponse(_("You are logged out. Log in again in another tab."), status=401)
+        # A page stays open while somebody else logs in in another tab: what the first person sent is not the second's.
+        sender = request.headers.get("Plumbline-Person")
+        if sender is not None and sender != str(request.user.pk):
+            return HttpResponse(_("Somebody else is logged in here. Log in again in another tab."), status=409)
         return page(request, *args, **kwargs)
 
     return guarded

@@ -33,9 +33,9 @@ def lent(user: User) -> Assignment:
     return Assignment.objects.live().of(user).with_content().latest("leased_at")
 
 
-def send(browser: Client, held: Assignment, *, htmx: bool = True, **values: Any) -> HttpResponse:
-    data = {"submission_key": str(uuid.uuid4()), **values}
-    return browser.post(f"/assignments/{held.pk}/judge/", data, headers=HTMX if htmx else None)
+def send(browser: Client, assignment: Assignment, *, htmx: bool = True, **values: Any) -> HttpResponse:
+    data = {"submission_key": str(uuid.uuid4()), **({"ahead": "1"} if htmx else {}), **values}
+    return browser.post(f"/assignments/{assignment.pk}/judge/", data, headers=HTMX if htmx else None)
 
 
 def test_it_works(project: Project, tasks: list[Task], alice: User) -> None:
@@ -118,7 +118,7 @@ def test_the_page_tells_nothing_about_who_wrote_what(project: Project, alice: Us
         assert secret not in page
     held = lent(alice)
     numbers = set(re.findall(r'(?:value|id|name|data-[a-z]+)="[a-z_-]*?(\d+)"', page))
-    allowed = {str(n) for n in range(10)} | {str(project.daily_goal), str(held.pk)}
+    allowed = {str(n) for n in range(10)} | {str(project.daily_goal), str(held.pk), str(alice.pk)}
     assert numbers <= allowed
 
 
@@ -141,12 +141,46 @@ def test_after_a_judgment_comes_the_next_task(project: Project, tasks: list[Task
     open_page(browser, project)
     first = lent(alice)
     fragment = send(browser, first, choice="1").content.decode()
-    assert fragment.lstrip().startswith('<section id="task"')
+    assert fragment.lstrip().startswith('<div id="answer" data-said="Saved."')
     assert lent(alice) != first
     assert lent(alice).left.text in fragment
-    assert "Saved. Task 2 of today" in fragment
+    assert "1 of 40 today" in fragment
     second = send(browser, lent(alice), htmx=False, choice="1")
     assert (second.status_code, second["Location"]) == (302, f"/projects/{project.slug}/annotate/")
+
+
+def test_a_page_that_holds_the_next_task_gets_another_one(project: Project, tasks: list[Task], alice: User) -> None:
+    browser = browser_of(alice)
+    open_page(browser, project)
+    first = lent(alice)
+    ahead = browser.get(f"/projects/{project.slug}/annotate/?held={first.pk}", headers=HTMX).content.decode()
+    second = lent(alice)
+    assert second != first and second.left.text in ahead and "<html" not in ahead
+    answer = send(browser, first, choice="1", held=[str(second.pk), "²", "9" * 5000]).content.decode()
+    third = lent(alice)
+    assert third not in (first, second)
+    assert third.left.text in answer and second.left.text not in answer
+
+
+def test_a_page_that_wants_no_more_is_lent_nothing(project: Project, tasks: list[Task], alice: User) -> None:
+    queue.claim(alice, project=project)
+    held = lent(alice)
+    data = {"submission_key": str(uuid.uuid4()), "choice": "1"}
+    answer = browser_of(alice).post(f"/assignments/{held.pk}/judge/", data, headers=HTMX)
+    assert answer.status_code == 200
+    assert 'id="task"' not in answer.content.decode()
+    assert not Assignment.objects.live().exists()
+
+
+def test_what_one_person_said_is_not_taken_for_another_s(project: Project, alice: User, bob: User) -> None:
+    """Bob logged in in another tab of the browser in which Alice's page is open."""
+    make_tasks(project, 2)
+    headers = HTMX | {"Plumbline-Person": str(alice.pk)}
+    answer = browser_of(bob).get(f"/projects/{project.slug}/annotate/", headers=headers)
+    assert answer.status_code == 409
+    assert "Somebody else is logged in" in answer.content.decode()
+    assert not Assignment.objects.exists()
+    assert browser_of(alice).get(f"/projects/{project.slug}/annotate/", headers=headers).status_code == 200
 
 
 def test_when_nothing_is_left_the_page_says_so(project: Project, alice: User) -> None:

@@ -49,6 +49,12 @@ def label_by_keyboard(page: Page, slug: str, keys: str) -> None:
         page.keyboard.press(key)
         page.keyboard.press("Enter")
         expect(page.locator(f"[name=submission_key][value='{sent}']")).to_have_count(0)
+    wait_until_sent(page)
+
+
+def wait_until_sent(page: Page) -> None:
+    """The next task is on screen before the server has answered: this waits for the answer."""
+    page.wait_for_function("() => !Object.keys(localStorage).some((name) => name.startsWith('outbox:'))")
 
 
 def freeze(page: Page, slug: str, **settings: object) -> None:

@@ -1,0 +1,161 @@
+"""What the task page shows, and how it is answered: whole, or as the fragment its script asks for.
+
+A page holds the task in front and the next one. So an answer brings how far the person is today, sentences about what
+they sent, and, where the page asked for it, one more task beside those it holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from functools import cached_property
+
+from django.contrib import messages
+from django.forms.boundfield import BoundWidget
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotation import keys, queue
+from annotation.forms import JudgmentForm, SkipForm, form_for
+from annotation.models import Assignment, Guidelines, Judgment, Project, Revision, User
+from annotation.models.work import JudgmentQuerySet
+from annotation.views.access import PersonRequest
+
+CHOICES = [f"choice_{number}" for number in range(1, 8)]
+"""The actions that choose the first to the seventh of a list."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class TaskPage:
+    project: Project
+    person: User
+    held: Collection[int] = ()
+    """Assignments the page holds already: what is rendered here is shown after those."""
+    assignment: Assignment | None = None
+    form: JudgmentForm | None = None
+    skip_form: SkipForm | None = None
+    action: str = ""
+    """Where the judgment is sent."""
+    brings_task: bool = True
+    """Whether a task, or the sentence that there is none, was asked for."""
+    said: str = ""
+    """What became of what was sent, for screen readers."""
+    notice: str = ""
+    """What the person must know about what they sent."""
+    sentences: list[str] = dataclasses.field(default_factory=list)
+    """What is wrong with what they said of this task."""
+
+    @cached_property
+    def num_today(self) -> int:
+        midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        return self._own().since(midnight).count()
+
+    @cached_property
+    def can_undo(self) -> bool:
+        """Also when a task that will be judged before this one comes to the front is still in the person's hands."""
+        if self.project.revision == Revision.NEVER:
+            return False
+        return bool(self.held) or self.num_today > 0 or self._own().exists()
+
+    @cached_property
+    def guidelines(self) -> Guidelines | None:
+        return self.project.current_guidelines
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        return keys.keys_of(self.person)
+
+    @cached_property
+    def caps(self) -> dict[str, str]:
+        return keys.shown(self.keys)
+
+    @property
+    def key_list(self) -> list[tuple[str, str]]:
+        """(key cap, what the key does) of each but the choices, which one line stands for."""
+        return [
+            (self.caps[action], str(words)) for action, (_usual, words) in keys.ACTIONS.items() if action not in CHOICES
+        ]
+
+    @property
+    def steps(self) -> list[tuple[BoundWidget, str]]:
+        """The scale of a comparison: each step with its key cap."""
+        assert self.form is not None
+        names = [*CHOICES, "both_bad"]
+        return [(step, self.caps[name]) for step, name in zip(self.form["choice"], names, strict=True)]
+
+    @property
+    def skip_reasons(self) -> list[tuple[BoundWidget, str]]:
+        assert self.skip_form is not None
+        return [(reason, self.caps[name]) for reason, name in zip(self.skip_form["reason"], CHOICES, strict=False)]
+
+    @cached_property
+    def new_guidelines(self) -> Guidelines | None:
+        """The current version, when the person's last judgment here was made under another."""
+        last = self._own().order_by("-created_at", "-id").first()
+        if self.guidelines and last and last.guidelines_id != self.guidelines.pk:
+            return self.guidelines
+        return None
+
+    @property
+    def title(self) -> str:
+        if self.assignment is None:
+            return _("Nothing waits for you here")
+        return _("Task: %(kind)s") % {"kind": self.assignment.task.get_kind_display()}
+
+    def _own(self) -> JudgmentQuerySet:
+        return Judgment.objects.counted().of(self.person).in_project(self.project)
+
+
+def held_by_page(values: QueryDict) -> set[int]:
+    """The assignments that the asking page says it holds; what is no id is none."""
+    return {int(value) for value in values.getlist("held") if value.isascii() and value.isdecimal() and len(value) < 19}
+
+
+def next_page(request: PersonRequest, project: Project, *, held: Collection[int] = ()) -> TaskPage:
+    assignment = queue.claim(request.user, project=project, beside=held)
+    if assignment is None:
+        return TaskPage(project=project, person=request.user, held=held)
+    return page_for(request, assignment, held=held)
+
+
+def page_for(
+    request: PersonRequest,
+    assignment: Assignment,
+    *,
+    held: Collection[int] = (),
+    form: JudgmentForm | None = None,
+    skip_form: SkipForm | None = None,
+) -> TaskPage:
+    return TaskPage(
+        project=assignment.task.project,
+        person=request.user,
+        held=held,
+        assignment=assignment,
+        form=form or form_for(assignment),
+        skip_form=skip_form or SkipForm(),
+        action=reverse("annotation:judge", args=[assignment.pk]),
+    )
+
+
+def go_on(request: PersonRequest, project: Project, *, said: str = "", notice: str = "") -> HttpResponse:
+    """After something was kept: the next task for a script that has room for one, a redirect for a plain form."""
+    if not request.htmx:
+        if notice:
+            messages.warning(request, notice)
+        return redirect("annotation:annotate", project.slug)
+    if "ahead" in request.POST:
+        page = next_page(request, project, held=held_by_page(request.POST))
+    else:
+        page = TaskPage(project=project, person=request.user, brings_task=False)
+    page.said, page.notice = said, notice
+    return show(request, page)
+
+
+def show(request: PersonRequest, page: TaskPage, *, status: int = 200) -> HttpResponse:
+    template = "annotation/annotate.html"
+    if request.htmx:
+        template += "#answer"
+    return render(request, template, {"page": page}, status=status)
