@@ -16,7 +16,7 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_tr
 
 RLHF_ORDER = [
     *("fields", "config", "rundir", "data", "model", "losses", "advantages", "sampling", "scoring"),
-    *("optimizer", "checkpoint", "measures", "ppo"),
+    *("optimizer", "checkpoint", "measures", "experience", "policy_update"),
     *("train_sft", "train_reward", "train_policy", "generate", "evaluate", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""

@@ -16,7 +16,7 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
     Run.Kind.SFT: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
     Run.Kind.REWARD: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
     Run.Kind.POLICY: (
-        *("total_episodes", "rollout_batch_size", "learning_rate", "kl_coef", "max_response_tokens"),
+        *("algorithm", "total_episodes", "rollout_batch_size", "learning_rate", "kl_coef", "max_response_tokens"),
         *("temperature", "lora_rank", "seed"),
     ),
     Run.Kind.GENERATE: ("samples_per_prompt", "temperature", "max_response_tokens", "split", "seed"),

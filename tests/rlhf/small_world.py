@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from training.rlhf.config import PolicyConfig
+from training.rlhf.experience import Actors, appraise, seeded
 from training.rlhf.model import ScalarModel
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
-from training.rlhf.ppo import Actors, UpdateStats, appraise, seeded, update
+from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
+from training.rlhf.train_policy import running_mean
 
 STOP, START = 0, 1
 
@@ -95,9 +97,10 @@ def table_actors(vocabulary: int, horizon: int, config: PolicyConfig) -> Actors:
     policy = Table(vocabulary, horizon, vocabulary)
     with torch.no_grad():
         policy.rows.normal_(generator=generator)
-    value = Table(vocabulary, horizon, 1)
+    value = Table(vocabulary, horizon, 1) if config.has_value_model else None
     reference = copy.deepcopy(policy).requires_grad_(False)
-    return Actors(policy, reference, value, make_optimizer([policy], config), make_optimizer([value], config))
+    of_value = make_optimizer([value], config) if value is not None else None
+    return Actors(policy, reference, value, make_optimizer([policy], config), of_value)
 
 
 def tiny_actors(vocabulary: int, config: PolicyConfig, *, dtype: torch.dtype = torch.float32) -> Actors:
@@ -141,9 +144,10 @@ def best_objective(actors: Actors, world: World, config: PolicyConfig) -> float:
     return config.kl_coef * float(torch.logsumexp(ref + world.rewards / config.kl_coef, 0))
 
 
-def ppo_steps(actors: Actors, world: World, config: PolicyConfig, *, num_steps: int) -> list[UpdateStats]:
+def policy_steps(actors: Actors, world: World, config: PolicyConfig, *, num_steps: int) -> list[UpdateStats]:
     """The real sampler, appraisal and update, with the world's own rewards in place of a reward model."""
-    done = []
+    done: list[UpdateStats] = []
+    baseline: float | None = None
     for step in range(num_steps):
         responses = sample(
             actors.policy,
@@ -154,7 +158,12 @@ def ppo_steps(actors: Actors, world: World, config: PolicyConfig, *, num_steps: 
             temperature=config.temperature,
             generator=seeded(config, "rollout", step),
         )
-        experience = appraise(actors, responses, world.score(responses), config, kl_coef=config.kl_coef, step=step)
+        coef = config.kl_coef
+        experience = appraise(
+            actors, responses, world.score(responses), config, kl_coef=coef, step=step, baseline=baseline or 0.0
+        )
+        paid = experience.scores - coef * (experience.logprobs - experience.ref_logprobs).sum(1)
+        baseline = running_mean(baseline, float(paid.mean()))
         rate = learning_rate_at(config, step=step, total_steps=num_steps)
-        done.append(update(actors, experience, config, learning_rate=rate, step=step))
+        done.append(update(actors, experience, config, learning_rate=rate, kl_coef=coef, step=step))
     return done

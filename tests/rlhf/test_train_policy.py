@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tests.rlhf.nano import events_of, make_run, save_nano_policy, train, train_and_kill, user
 from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder
+from training.rlhf.experience import seeded
 from training.rlhf.model import load_policy, load_scalar, load_tokenizer, new_scalar, save_model
-from training.rlhf.ppo import seeded
 from training.rlhf.rundir import RunDir, new_folder
 from training.rlhf.sampling import as_grid, response_logprobs, sample
 from training.rlhf.scoring import response_texts
@@ -290,6 +290,9 @@ def test_a_value_model_that_reads_other_tokens_is_refused(models, tmp_path):
         {"dtype": "bfloat16"},
         {"adam_eps_style": "tf", "lr_schedule": "cosine", "warmup_steps": 1},
         {"score_at": "first_pad", "whiten_rewards": True, "advantage_variance": "unbiased"},
+        {"algorithm": "rloo"},
+        {"algorithm": "grpo", "kl_controller": "fixed"},
+        {"algorithm": "reinforce", "ppo_epochs": 1},
         {"kl_stop": 0.01, "dual_clip": 3.0, "entropy_coef": 0.01, "reward_clip": 1.0, "temperature": 0.7},
     ],
     ids=lambda changes: "-".join(changes),

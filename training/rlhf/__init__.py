@@ -26,7 +26,8 @@ Read the files in this order; each imports only those before it:
     sampling, scoring       answers from a policy; what a reward model says about them
     optimizer, checkpoint   one step; the state of a loop, saved
     measures                how good a reward model is on held-out pairs
-    ppo                     one step on one batch of answers
+    experience              answers appraised: rewards, advantages
+    policy_update           the update that PPO, REINFORCE, A2C, RLOO and GRPO share
     train_sft, train_reward, train_policy
                             one loop each, top to bottom
     generate, evaluate      a model used, a model measured

@@ -140,6 +140,11 @@ def group_relative(scores: Tensor, *, group_size: int, divide_by_std: bool = Tru
     return centred.flatten()
 
 
+def to_tokens(advantages: Tensor, mask: Tensor) -> Tensor:
+    """(B, T): every real token of a response gets its response's advantage (B,), 0 elsewhere."""
+    return torch.where(mask, advantages.unsqueeze(1), torch.zeros_like(advantages).unsqueeze(1))
+
+
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     """1 − Var(G − V)/Var(G) over the real tokens: 1 is a perfect value model, 0 a constant one. NaN never: 0 where
     Var(G) = 0.

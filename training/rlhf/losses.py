@@ -5,7 +5,7 @@ number of pairs or real tokens, so that neither micro-batching nor padding can c
 numbered as in the papers they come from. Shapes: B rows, T response tokens, V vocabulary, P pairs.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -106,24 +106,45 @@ def policy_loss(
     old_logprobs: Tensor,
     advantages: Tensor,
     *,
-    clip_range: float,
+    clip_range: float | None,
+    clip_range_high: float | None = None,
     dual_clip: float | None = None,
 ) -> PolicyLoss:
     """PPO's clipped surrogate (Schulman et al. 2017, eq. 7, sign turned), a value a token.
 
     max(−Â·ρ, −Â·clip(ρ, 1−ε, 1+ε)) with ρ = exp(logprobs − old_logprobs). All inputs (B, T); old_logprobs and
-    advantages without gradient. dual_clip c > 1 bounds the loss of a negative advantage at −c·Â (Ye et al. 2020, eq.
-    5); None: off.
+    advantages without gradient. clip_range None: −Â·ρ alone, whose gradient at ρ = 1 is REINFORCE's (Williams 1992).
+    clip_range_high: another ε above 1 (Yu et al. 2025, DAPO). dual_clip c > 1 bounds the loss of a negative advantage
+    at −c·Â (Ye et al. 2020, eq. 5); None: off.
     """
     ratio = torch.exp(logprobs - old_logprobs)
     plain = -advantages * ratio
-    clipped = -advantages * ratio.clamp(1 - clip_range, 1 + clip_range)
+    if clip_range is None:
+        return PolicyLoss(loss=plain, clipped=torch.zeros_like(plain, dtype=torch.bool), ratio=ratio.detach())
+    clipped = -advantages * ratio.clamp(1 - clip_range, 1 + (clip_range_high or clip_range))
     loss = torch.maximum(plain, clipped)
     if dual_clip is not None:
         if dual_clip <= 1:
             raise ValueError(f"dual_clip must be above 1, got {dual_clip}")
         loss = torch.where(advantages < 0, torch.minimum(loss, -dual_clip * advantages), loss)
     return PolicyLoss(loss=loss, clipped=(clipped > plain).detach(), ratio=ratio.detach())
+
+
+def kl_loss(
+    logprobs: Tensor, old_logprobs: Tensor, ref_logprobs: Tensor, estimator: Literal["k2", "k3", "k3_weighted"]
+) -> Tensor:
+    """KL from the reference as a term of the loss, a value a token (B, T), with the gradient that the estimator has.
+
+    With d = log π − log π_ref: k2 = d²/2, whose gradient d·∇log π is the reverse KL's; k3 = exp(−d) − 1 + d (Shao et
+    al. 2024, eq. 4), whose gradient (1 − π_ref/π)·∇log π is the forward KL's; k3 times the ratio π/π_old has
+    the reverse KL's again (DeepSeek-V3.2, 2025). All of them act token by token: what a token does to the KL of those
+    behind it is not in the gradient.
+    """
+    difference = logprobs - ref_logprobs
+    if estimator == "k2":
+        return 0.5 * difference**2
+    estimate = torch.expm1(-difference) + difference
+    return torch.exp(logprobs - old_logprobs) * estimate if estimator == "k3_weighted" else estimate
 
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip_range: float | None) -> Tensor:

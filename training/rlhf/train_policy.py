@@ -1,10 +1,11 @@
-"""Tune a policy against a reward model with PPO (Schulman et al. 2017; Ziegler et al. 2019; Huang et al. 2024).
+"""Tune a policy against a reward model with PPO (Schulman et al. 2017; Ziegler et al. 2019; Huang et al. 2024) or its
+kin: REINFORCE, A2C, RLOO, GRPO.
 
     python -m training.rlhf policy RUN_DIR
 
 Reads config.json and prompts.jsonl, writes events.jsonl, checkpoints/ and artifact/ (a policy). Reward, value model and
 reference are loaded once; the reference is a frozen copy, or the policy with its adapters switched off. What one step
-does with its rollouts stands in ppo.py; this file is the run around it.
+does with its rollouts stands in experience.py and policy_update.py; this file is the run around it.
 
 All randomness of step k is a function of the seed and of k, so a resumed run draws what the killed one would have
 drawn. Learning rate, warm-up and checkpoints count rollout steps. Left out: several processes, a trunk shared by
@@ -27,6 +28,7 @@ from training.rlhf.advantages import KLController, explained_variance, kl_estima
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder, Prompt, data_hash, of_split, read_prompts
+from training.rlhf.experience import Actors, Experience, appraise, reference_policy, seeded
 from training.rlhf.losses import masked_mean
 from training.rlhf.model import (
     ScalarModel,
@@ -42,7 +44,7 @@ from training.rlhf.model import (
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
-from training.rlhf.ppo import Actors, Experience, UpdateStats, appraise, reference_policy, seeded, update
+from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
 from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
@@ -71,8 +73,8 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         is_adaptive=config.kl_controller == "adaptive",
     )
     state = LoopState(
-        modules={"policy": actors.policy, "value": actors.value},
-        optimizers={"policy": actors.policy_optimizer, "value": actors.value_optimizer},
+        modules={"policy": actors.policy} | ({"value": actors.value} if actors.value else {}),
+        optimizers=dict(zip(("policy", "value"), actors.optimizers, strict=False)),
         progress={"kl_coef": control.coef, "optimizer_steps": 0},
     )
     question = asked(config, run.prompts)
@@ -91,7 +93,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         checkpoints.stop_if_asked(stop)
         clock = [time.perf_counter()]
 
-        # 4a. Sample one response to each prompt of the batch.
+        # 4a. Sample a response to each prompt of the batch; the answers to one prompt are neighbours.
         batch = [prompts[row] for row in prompts_of_step(len(prompts), step=state.step, config=config)]
         responses = sample_responses(actors, batch, config, tokenizer, seeded(config, "rollout", state.step))
         clock.append(time.perf_counter())
@@ -102,17 +104,21 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         if state.step == 0:
             for sentence in refuse_unfit_scores(scorer, messages, responses, raw_scores, config):
                 events.warning(sentence)
-        experience = appraise(actors, responses, raw_scores, config, kl_coef=control.coef, step=state.step)
+        experience = appraise(
+            actors, responses, raw_scores, config,
+            kl_coef=control.coef, step=state.step, baseline=state.progress.get("baseline", 0.0),
+        )  # fmt: skip
         clock.append(time.perf_counter())
 
         # 4c. Update policy and value model, then the KL coefficient.
         rate = learning_rate_at(config, step=state.step, total_steps=total_steps)
-        stats = update(actors, experience, config, learning_rate=rate, step=state.step)
+        stats = update(actors, experience, config, learning_rate=rate, kl_coef=control.coef, step=state.step)
         clock.append(time.perf_counter())
         values = measurements(experience, stats, config, kl_coef=control.coef, learning_rate=rate)
         control.update(values["kl/sequence"], num_responses=config.rollout_batch_size)
         state.step += 1
         state.progress["kl_coef"] = control.coef
+        state.progress["baseline"] = running_mean(state.progress.get("baseline"), values["reward/with_kl"])
         state.progress["optimizer_steps"] += stats.num_optimizer_steps
         state.progress.setdefault("first", {name: values[name] for name in SUMMARISED})
         state.progress["last"] = {name: values[name] for name in SUMMARISED}
@@ -146,6 +152,8 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
     return summary
 
 
+BASELINE_MOMENTUM = 0.9
+"""Share of the old baseline in the next one."""
 SUMMARISED = ("reward/mean", "reward/with_kl", "kl/sequence", "response/length", "response/ended")
 
 
@@ -161,17 +169,18 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
     reward = load_scalar(config.reward_model, device=device)
     reward.requires_grad_(False)
     scorer = Scorer(reward, load_tokenizer(config.reward_model), tokenizer, config, batch_size=config.micro_batch_size)
-    value = starting_value(config, tokenizer, device)
+    value = starting_value(config, tokenizer, device) if config.has_value_model else None
     model: nn.Module = policy
     if config.lora_rank:
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
-        add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
+        if value is not None:
+            add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
     actors = Actors(
         policy=model,
         reference=reference,
         value=value,
         policy_optimizer=make_optimizer([model], config),
-        value_optimizer=make_optimizer([value], config),
+        value_optimizer=make_optimizer([value], config) if value is not None else None,
     )
     return actors, scorer
 
@@ -192,16 +201,24 @@ def starting_value(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase, dev
 
 
 def prompts_of_step(num_prompts: int, *, step: int, config: PolicyConfig) -> list[int]:
-    """Which prompts step `step` (from 0) answers: endless shuffled passes over all of them, cut into batches."""
+    """Which prompts step `step` (from 0) answers: endless shuffled passes over all of them, cut into batches, each
+    prompt as often as it gets answers.
+    """
     chosen: list[int] = []
     order: list[int] = []
-    for position in range(step * config.rollout_batch_size, (step + 1) * config.rollout_batch_size):
+    num_chosen = config.rollout_batch_size // config.group_size
+    for position in range(step * num_chosen, (step + 1) * num_chosen):
         epoch, place = divmod(position, num_prompts)
         if not order or place == 0:
             order = list(range(num_prompts))
             random.Random(f"{config.seed}/prompts/{epoch}").shuffle(order)
-        chosen.append(order[place])
+        chosen += [order[place]] * config.group_size
     return chosen
+
+
+def running_mean(before: float | None, newest: float) -> float:
+    """reinforce's baseline: of steps that are over, so that it does not know the answers it judges."""
+    return newest if before is None else BASELINE_MOMENTUM * before + (1 - BASELINE_MOMENTUM) * newest
 
 
 def sample_responses(
@@ -266,7 +283,16 @@ def measurements(
     low, middle, high = torch.quantile(raw, torch.tensor([0.1, 0.5, 0.9], dtype=raw.dtype, device=raw.device)).tolist()
     lengths = mask.sum(1).double()
     gap = (experience.logprobs - responses.logprobs).abs()
-    return {
+    of_value = {}
+    if config.has_value_model:
+        of_value = {
+            "loss/value": stats.value_loss,
+            "value/explained_variance": explained_variance(
+                experience.values, experience.returns, experience.value_mask
+            ),
+            "optim/value_grad_norm": stats.value_grad_norm,
+        }
+    return of_value | {
         "reward/mean": float(raw.mean()),
         "reward/std": float(raw.std(correction=0)),
         "reward/p10": low,
@@ -279,8 +305,6 @@ def measurements(
         "kl/coef": kl_coef,
         "policy/entropy": float(masked_mean(experience.entropy, mask)),
         "loss/policy": stats.policy_loss,
-        "loss/value": stats.value_loss,
-        "value/explained_variance": explained_variance(experience.values, experience.returns, experience.value_mask),
         "policy/clip_fraction": stats.clip_fraction,
         "policy/approx_kl": stats.approx_kl,
         "policy/ratio_mean": stats.ratio_mean,
@@ -290,7 +314,6 @@ def measurements(
         "response/length": float(lengths.mean()),
         "response/ended": float(responses.ended.double().mean()),
         "optim/grad_norm": stats.grad_norm,
-        "optim/value_grad_norm": stats.value_grad_norm,
         "optim/learning_rate": learning_rate,
         "optim/steps": float(stats.num_optimizer_steps),
     }

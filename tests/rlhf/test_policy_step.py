@@ -9,13 +9,14 @@ from tests.rlhf.small_world import (
     best_objective,
     make_world,
     objective,
-    ppo_steps,
+    policy_steps,
     table_actors,
     tiny_actors,
 )
-from training.rlhf import ppo
+from training.rlhf import experience as experiences
 from training.rlhf.config import PolicyConfig, from_dict
-from training.rlhf.ppo import Actors, Experience, accumulate_gradient, appraise, plan_pass, seeded, update
+from training.rlhf.experience import Actors, Experience, appraise, plan_pass, seeded
+from training.rlhf.policy_update import accumulate_gradient, update
 from training.rlhf.sampling import Responses, sample
 
 BETA = 0.3
@@ -42,10 +43,44 @@ def test_ppo_reaches_the_enumerated_optimum(seed):
     actors = table_actors(5, 3, config)
     best = best_objective(actors, world, config)
     assert objective(actors, world, config) < 0.9 * best
-    steps = ppo_steps(actors, world, config, num_steps=40)
+    steps = policy_steps(actors, world, config, num_steps=40)
     assert objective(actors, world, config) >= 0.99 * best
     assert [step.num_optimizer_steps for step in steps] == [4 * 2] * 40
     assert max(step.first_ratio_error for step in steps) == 0.0
+
+
+KIN = {
+    "a2c": {"algorithm": "a2c", "num_minibatches": 1, "gae_lambda": 1.0, "learning_rate": 0.1},
+    "reinforce": {"algorithm": "reinforce", "num_minibatches": 1, "learning_rate": 0.1},
+    "reinforce_value": {"algorithm": "reinforce", "baseline": "value", "num_minibatches": 1, "learning_rate": 0.1},
+    "rloo": {"algorithm": "rloo", "ppo_epochs": 2},
+    "grpo": {"algorithm": "grpo", "kl_in": "reward", "ppo_epochs": 2},
+    "dr_grpo": {"algorithm": "dr_grpo", "kl_in": "reward", "ppo_epochs": 2, "max_response_tokens": 3},
+}
+"""Each as published, but for the KL of the two last: as a loss term it reaches only the token it stands at."""
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("name", KIN)
+def test_its_kin_reach_the_enumerated_optimum(name, seed):
+    config, world = world_config(seed, **KIN[name]), make_world(5, 3, seed=seed)
+    actors = table_actors(5, 3, config)
+    best = best_objective(actors, world, config)
+    assert objective(actors, world, config) < 0.9 * best
+    steps = policy_steps(actors, world, config, num_steps=80 if name == "reinforce_value" else 60)
+    assert objective(actors, world, config) >= 0.99 * best
+    assert max(step.first_ratio_error for step in steps) == 0.0
+
+
+@pytest.mark.parametrize("estimator", ["k2", "k3", "k3_weighted"])
+def test_a_kl_in_the_loss_stops_short_of_the_optimum(estimator):
+    """GRPO as published: what a token does to the KL of those behind it is in no gradient, whatever the estimator."""
+    changes = {"algorithm": "dr_grpo", "kl_in_loss_estimator": estimator, "loss_average": "token", "ppo_epochs": 2}
+    config, world = world_config(1, **changes), make_world(5, 3, seed=1)
+    actors = table_actors(5, 3, config)
+    best, start = best_objective(actors, world, config), objective(actors, world, config)
+    policy_steps(actors, world, config, num_steps=60)
+    assert start < objective(actors, world, config) < 0.99 * best
 
 
 @pytest.mark.parametrize("estimator", ["k2", "k3"])
@@ -55,9 +90,9 @@ def test_other_estimators_in_the_reward_miss_the_optimum_and_are_refused(estimat
     config, world = world_config(1), make_world(5, 3, seed=1)
     actors = table_actors(5, 3, config)
     best = best_objective(actors, world, config)
-    right = ppo.kl_estimate
-    monkeypatch.setattr(ppo, "kl_estimate", lambda logprobs, ref, _: right(logprobs, ref, estimator))
-    ppo_steps(actors, world, config, num_steps=40)
+    right = experiences.kl_estimate
+    monkeypatch.setattr(experiences, "kl_estimate", lambda logprobs, ref, _: right(logprobs, ref, estimator))
+    policy_steps(actors, world, config, num_steps=40)
     assert objective(actors, world, config) < 0.98 * best
 
 
@@ -67,7 +102,7 @@ def test_a_llama_learns_the_world_too(changes):
     config, world = world_config(2, learning_rate=5e-3, **changes), make_world(5, 3, seed=2)
     actors = tiny_actors(5, config)
     before = objective(actors, world, config)
-    steps = ppo_steps(actors, world, config, num_steps=12)
+    steps = policy_steps(actors, world, config, num_steps=12)
     after = objective(actors, world, config)
     assert after > before + 0.3 * (best_objective(actors, world, config) - before)
     assert max(step.first_ratio_error for step in steps) == 0.0
@@ -93,7 +128,7 @@ def ragged(actors: Actors, config: PolicyConfig, dtype: torch.dtype) -> tuple[Re
 def gradient(actors: Actors, experience: Experience, minibatch: list[torch.Tensor], config: PolicyConfig):
     for optimizer in (actors.policy_optimizer, actors.value_optimizer):
         optimizer.zero_grad(set_to_none=True)
-    accumulate_gradient(actors, experience, minibatch, config)
+    accumulate_gradient(actors, experience, minibatch, config, kl_coef=BETA)
     weights = [*actors.policy.parameters(), *actors.value.parameters()]
     return torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
 
@@ -126,8 +161,8 @@ def test_micro_batches_do_not_change_an_update():
         config = world_config(rollout_batch_size=16, micro_batch_size=size, learning_rate=1e-3)
         actors = tiny_actors(5, config, dtype=torch.float64)
         _, experience = ragged(actors, config, torch.float64)
-        stats = update(actors, experience, config, learning_rate=1e-3, step=0)
-        assert stats.num_optimizer_steps == config.ppo_epochs * config.num_minibatches
+        stats = update(actors, experience, config, learning_rate=1e-3, kl_coef=BETA, step=0)
+        assert stats.num_optimizer_steps == config.passes * config.num_minibatches
         ends.append(torch.cat([weight.detach().flatten() for weight in actors.policy.parameters()]))
     assert float((ends[0] - ends[1]).abs().max()) < 1e-9  # Adam's square root widens the gradient's 1e-16
 
@@ -150,7 +185,7 @@ def test_kl_stop_ends_the_epochs_before_the_step_that_went_too_far():
     config = world_config(rollout_batch_size=16, learning_rate=0.02, kl_stop=1e-4)
     actors = tiny_actors(5, config)
     _, experience = ragged(actors, config, torch.float32)
-    stats = update(actors, experience, config, learning_rate=0.02, step=0)
+    stats = update(actors, experience, config, learning_rate=0.02, kl_coef=BETA, step=0)
     assert stats.stopped_early and stats.num_optimizer_steps == 1
     assert all(weight.grad is None for weight in actors.policy.parameters())
 
@@ -172,7 +207,7 @@ def test_a_value_model_far_off_does_not_shrink_the_policys_step():
         config = world_config(rollout_batch_size=16, value_coef=value_coef, max_grad_norm=0.1, learning_rate=1e-3)
         actors = tiny_actors(5, config)
         _, experience = ragged(actors, config, torch.float32)
-        update(actors, experience, config, learning_rate=1e-3, step=0)
+        update(actors, experience, config, learning_rate=1e-3, kl_coef=BETA, step=0)
         ends.append(torch.cat([weight.detach().flatten() for weight in actors.policy.parameters()]))
     assert torch.equal(ends[0], ends[1])
 
@@ -190,4 +225,4 @@ def test_a_loss_that_is_not_finite_stops_with_the_step():
     with torch.no_grad():
         next(actors.policy.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="at step 8"):
-        update(actors, experience, config, learning_rate=1e-3, step=7)
+        update(actors, experience, config, learning_rate=1e-3, kl_coef=BETA, step=7)
