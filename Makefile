@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint types bench-loop starter-model screenshots
+.PHONY: run test lint types bench bench-loop starter-model screenshots
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m config.launcher
@@ -22,6 +22,9 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.annotation
 
 bench-loop: $(VENV)/installed
 	$(BIN)/python -m benchmarks.loop

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.annotation.load import quantile
+from benchmarks.annotation.wire import form_fields
 from benchmarks.report import Report, interval, wins, write
 
 
@@ -38,3 +40,17 @@ def test_the_table_says_what_was_run() -> None:
         pass
     table = report.markdown(command="python -m benchmarks.loop")
     assert "`python -m benchmarks.loop`" in table and "| win rate | 0.8 |" in table and "torch 2" in table
+
+
+def test_the_generator_sends_what_a_browser_would() -> None:
+    """Hidden fields and texts, unescaped; no choice that nobody made, nothing of a disabled field."""
+    page = (
+        '<form><input type="hidden" name="key" value="a&amp;b"><input type="radio" name="choice" value="1">'
+        '<textarea name="why" cols="40">\n &lt;b&gt;\nsecond</textarea><textarea name="off" disabled>x</textarea>'
+    )
+    assert form_fields(page) == {"key": "a&b", "why": " <b>\r\nsecond"}
+
+
+def test_a_quantile_is_a_value_that_was_seen() -> None:
+    values = [float(value) for value in range(1, 101)]
+    assert (quantile(values, 0.99), quantile(values, 0.5), quantile([7.0], 0.99)) == (100.0, 51.0, 7.0)
