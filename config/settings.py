@@ -147,11 +147,14 @@ USE_TZ = True
 # --- Data -------------------------------------------------------------------------------------------------------
 
 POSTGRES = Postgres(VAR_DIR / "postgres")
+DATABASE = dj_database_url.parse(os.environ.get("DATABASE_URL") or POSTGRES.url("plumbline"))
 DATABASES = {
     "default": {
-        **dj_database_url.parse(os.environ.get("DATABASE_URL") or POSTGRES.url("plumbline")),
+        **DATABASE,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # annotation.statements prepares the few that run for every label; Django's own cursors never prepare.
+        "OPTIONS": {**DATABASE.get("OPTIONS", {}), "prepare_threshold": 5},
     }
 }
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":

@@ -1,0 +1,67 @@
+"""Statements that run for every label, prepared: PostgreSQL parses and plans each once a connection, not every time.
+
+Planning one that lends a task takes longer than carrying it out. The values travel beside the statement, so PostgreSQL
+has to find their types: write `%(name)s::bigint` where nothing else says what a value is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+from psycopg import Cursor
+from psycopg.types.numeric import Int8
+
+Row = tuple[Any, ...]
+
+
+class PreparedCursor(Cursor[Row]):
+    """Takes the place of Django's own cursor below its wrappers, so that queries are logged and counted as all are."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> PreparedCursor:
+        super().execute(query, params, **options | {"prepare": True})
+        if connection.queries_logged:
+            self._query = self._convert_query(query, params)  # what Django's log shows; psycopg sets it unless prepared
+        return self
+
+
+def prepared(statement: str, values: Mapping[str, object]) -> list[Row]:
+    """The rows of the statement. Raises what Django raises for any other."""
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    bare: Any = PreparedCursor(connection.connection)
+    # psycopg would send each whole number in the smallest type it fits, and prepare the statement for every mixture.
+    sent: Any = {name: Int8(value) if type(value) is int else value for name, value in values.items()}
+    with connection.make_debug_cursor(bare) if connection.queries_logged else connection.make_cursor(bare) as cursor:
+        cursor.execute(statement, sent)
+        return cursor.fetchall() if cursor.description else []
+
+
+class Columns:
+    """Some of a model's columns, for a SELECT, and the way back from a row to instances; `but`: fields left out.
+
+    What is left out is fetched when somebody asks for it, as with `defer()`.
+    """
+
+    def __init__(self, model: type[Model], table: str, *, but: Collection[str] = ()) -> None:
+        fields = [field for field in model._meta.concrete_fields if field.name not in but]
+        self.model = model
+        self.names = [field.attname for field in fields]
+        self.sql = ", ".join(f'{table}."{field.column}"' for field in fields)
+        self.converters = [
+            (position, field.from_db_value, field)
+            for position, field in enumerate(fields)
+            if hasattr(field, "from_db_value")
+        ]
+
+    def instance(self, values: Iterator[Any]) -> Any:
+        """Takes as many values as there are columns. None when the first, the key, is: an outer join found no row."""
+        row = list(islice(values, len(self.names)))
+        if row[0] is None:
+            return None
+        for position, convert, field in self.converters:
+            row[position] = convert(row[position], field, connection)
+        return self.model.from_db("default", self.names, row)
