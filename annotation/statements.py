@@ -65,3 +65,18 @@ class Columns:
         for position, convert, field in self.converters:
             row[position] = convert(row[position], field, connection)
         return self.model.from_db("default", self.names, row)
+
+
+class Insert:
+    """An INSERT of one row of a model, every column but its key: `sql` to build on, `values` of an unsaved instance."""
+
+    def __init__(self, model: type[Model]) -> None:
+        self.fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+        columns = ", ".join(f'"{field.column}"' for field in self.fields)
+        values = ", ".join(f"%({field.attname})s" for field in self.fields)
+        self.sql = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({values})"
+
+    def values(self, instance: Model) -> dict[str, object]:
+        return {
+            field.attname: field.get_db_prep_save(getattr(instance, field.attname), connection) for field in self.fields
+        }

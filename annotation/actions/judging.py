@@ -18,7 +18,36 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Assignment, Judgment, Membership, Project, Rank, Rating, Response, Task, User
+from annotation.models import Assignment, Judgment, Project, Rank, Rating, Response, Task, User
+from annotation.statements import Insert, prepared
+
+# The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
+# could lend the person again the task whose lease had run out and that they are judging now. Rows are locked in the
+# order they are named, and what is read of a locked row is its newest version.
+LOCK = """
+SELECT assignment.status, NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased), (
+    SELECT id FROM annotation_guidelines WHERE project_id = task.project_id ORDER BY version DESC LIMIT 1
+)
+FROM annotation_assignment assignment
+JOIN annotation_task task ON task.id = assignment.task_id
+JOIN annotation_membership membership
+    ON membership.user_id = assignment.annotator_id AND membership.project_id = task.project_id
+WHERE assignment.id = %(assignment)s
+FOR NO KEY UPDATE OF membership, task, assignment
+"""
+
+JUDGMENT = Insert(Judgment)
+KEEP = f"""
+WITH kept AS (
+    {JUDGMENT.sql} ON CONFLICT (submission_key) DO NOTHING RETURNING id
+), counted AS (
+    UPDATE annotation_task SET num_judged = num_judged + %(num_judged)s, num_leased = num_leased - %(num_leased)s
+    WHERE id = %(task_id)s AND EXISTS (SELECT FROM kept)
+), ended AS (
+    UPDATE annotation_assignment SET status = 'judged' WHERE id = %(assignment_id)s AND EXISTS (SELECT FROM kept)
+)
+SELECT id FROM kept
+"""
 
 
 class Judged(NamedTuple):
@@ -61,9 +90,9 @@ def judge(
     Raises PermissionDenied when the assignment is another's, ValueError with a sentence when the answer will not do.
     A lease that ran out is taken again while there is a place; else the judgment is kept with is_current False.
     """
-    _lock(assignment, by=by)
+    place = _lock(assignment, by=by)
     task = assignment.task
-    if earlier := _earlier(assignment, submission_key):
+    if not place.is_leased and (earlier := _earlier(assignment, submission_key)):
         return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
     answer = checked(
         task,
@@ -79,10 +108,13 @@ def judge(
             active_seconds=active_seconds,
         ),
     )
-    is_counted = _take_place(task, assignment)
-    judgment = _keep(task, assignment, answer, submission_key=submission_key, is_current=is_counted)
-    _move(assignment, Assignment.Status.JUDGED)
-    return Judged(judgment, is_new=True, notice="" if is_counted else _not_counted())
+    judgment = _keep(place, assignment, answer, submission_key=submission_key)
+    if judgment is None:  # this key was kept before: the form was sent twice, and the first was undone meanwhile
+        earlier = _earlier(assignment, submission_key)
+        assert earlier
+        return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
+    assignment.status = Assignment.Status.JUDGED
+    return Judged(judgment, is_new=True, notice="" if place.is_free else _not_counted())
 
 
 @transaction.atomic
@@ -123,18 +155,30 @@ def undo(user: User, *, project: Project) -> Undone | None:
     return Undone(assignment, last)
 
 
-def _lock(assignment: Assignment, *, by: User) -> None:
+class Place(NamedTuple):
+    """What stands under the locks of a verb."""
+
+    is_leased: bool
+    """Whether the person still holds the task."""
+    is_free: bool
+    """Whether a judgment of theirs can count: they hold the task, or it has a place left."""
+    guidelines: int | None
+    """The current version of the project's guidelines (id)."""
+
+
+def _lock(assignment: Assignment, *, by: User) -> Place:
     """Lock the person's membership and the task, and read the assignment anew under the locks.
 
     Of `assignment.task` only what never changes may be used after this; its counters move by F().
     """
     if assignment.annotator_id != by.pk:
         raise PermissionDenied(_("This task was given to somebody else."))
-    # The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
-    # could lend the person again the task whose lease had run out and that they are judging now.
-    Membership.objects.select_for_update(no_key=True).filter(user=by, project=assignment.task.project).first()
-    Task.objects.select_for_update(no_key=True).values_list("pk").get(pk=assignment.task_id)
-    assignment.status = Assignment.objects.values_list("status", flat=True).get(pk=assignment.pk)
+    rows = prepared(LOCK, {"assignment": assignment.pk})
+    if not rows:
+        raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
+    assignment.status, is_free, guidelines = rows[0]
+    is_leased = assignment.status == Assignment.Status.LEASED
+    return Place(is_leased, is_leased or is_free, guidelines)
 
 
 def _earlier(assignment: Assignment, submission_key: uuid.UUID) -> Judgment | None:
@@ -148,38 +192,37 @@ def _earlier(assignment: Assignment, submission_key: uuid.UUID) -> Judgment | No
     return None
 
 
-def _take_place(task: Task, assignment: Assignment) -> bool:
-    """Turn the lease into a counted judgment, or a lost lease into a new place; False when all places are taken."""
-    if assignment.status == Assignment.Status.LEASED:
-        Task.objects.filter(pk=task.pk).update(num_leased=F("num_leased") - 1, num_judged=F("num_judged") + 1)
-        return True
-    return Task.objects.open().filter(pk=task.pk).update(num_judged=F("num_judged") + 1) == 1
-
-
-def _keep(
-    task: Task, assignment: Assignment, answer: Answer, *, submission_key: uuid.UUID, is_current: bool
-) -> Judgment:
-    judgment = Judgment.objects.create(
+def _keep(place: Place, assignment: Assignment, answer: Answer, *, submission_key: uuid.UUID) -> Judgment | None:
+    """The judgment, its place in the task's counters and the end of the lease; None when the key was kept before."""
+    task = assignment.task
+    judgment = Judgment(
         task=task,
         annotator_id=assignment.annotator_id,
         assignment=assignment,
         submission_key=submission_key,
-        is_current=is_current,
+        is_current=place.is_free,
         preferred=answer.preferred,
         strength=answer.strength,
         both_bad=answer.both_bad,
         flags=answer.flags,
         rationale=answer.rationale,
-        guidelines_id=task.project.guidelines.order_by("-version").values_list("pk", flat=True).first(),
+        guidelines_id=place.guidelines,
         active_seconds=answer.active_seconds,
     )
-    Rating.objects.bulk_create(
-        Rating(judgment=judgment, criterion_id=criterion, response_id=task.response_a_id, value=value)
-        for criterion, value in answer.ratings.items()
-    )
-    Rank.objects.bulk_create(
-        Rank(judgment=judgment, response_id=response, rank=place) for response, place in answer.ranks.items()
-    )
+    moves = {"num_judged": int(place.is_free), "num_leased": int(place.is_leased)}
+    rows = prepared(KEEP, JUDGMENT.values(judgment) | moves)
+    if not rows:
+        return None
+    judgment.pk, judgment._state.adding = rows[0][0], False
+    if answer.ratings:
+        Rating.objects.bulk_create(
+            Rating(judgment=judgment, criterion_id=criterion, response_id=task.response_a_id, value=value)
+            for criterion, value in answer.ratings.items()
+        )
+    if answer.ranks:
+        Rank.objects.bulk_create(
+            Rank(judgment=judgment, response_id=response, rank=place) for response, place in answer.ranks.items()
+        )
     if answer.corrections:
         judgment.corrections.add(*_corrections(task, answer, author_id=assignment.annotator_id))
     return judgment
