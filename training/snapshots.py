@@ -140,8 +140,8 @@ def _one_moment() -> Iterator[None]:
 
 def _pair_lines(project: Project, split_of: Mapping[int, str], targets: Mapping[str, Any]) -> Iterator[Line]:
     for pair in export.preferences(project, **targets):
-        # Two people may make the same correction; any other origin has one record a pair.
-        whose = pair.judgment_ids[:1] if pair.origin == "correction" else []
+        # Two people may make the same correction, and two rankings share a pair; else a pair has one record an origin.
+        whose = pair.judgment_ids[:1] if pair.origin in ("correction", "ranking") else []
         yield {
             "id": "-".join(map(str, [pair.origin, pair.response_a_id, pair.response_b_id, *whose])),
             "prompt_id": str(pair.prompt_id),
@@ -150,7 +150,7 @@ def _pair_lines(project: Project, split_of: Mapping[int, str], targets: Mapping[
             "response_b": pair.text_b,
             "target": pair.target,
             "strength": pair.strength,
-            "weight": 1.0,
+            "weight": pair.weight,
             "split": split_of[pair.prompt_id],
             "judgment_ids": pair.judgment_ids,
             "num_simulated": pair.num_simulated,

@@ -4,9 +4,11 @@ Only what counts leaves: the newest version of each judgment that was not undone
 """
 
 from annotation.export.lines import FORMATS, FileFormat, lines
-from annotation.export.preferences import ORIGINS, Origin, Preference, preferences
+from annotation.export.pairs import ORIGINS, Origin, Preference
+from annotation.export.preferences import preferences
 from annotation.export.records import (
     Correction,
+    Ranked,
     RatedResponse,
     RawJudgment,
     corrections,
@@ -23,6 +25,7 @@ __all__ = [
     "Grading",
     "Origin",
     "Preference",
+    "Ranked",
     "RatedResponse",
     "RawJudgment",
     "corrections",

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 
 from annotation.consensus import Consensus
 from annotation.export.batches import batches
-from annotation.export.preferences import Preference, preferences
+from annotation.export.pairs import Preference
+from annotation.export.preferences import preferences
 from annotation.export.records import RawJudgment, corrections, judgments, ratings
 from annotation.export.targets import Grading
 from annotation.models import Project, Response
@@ -71,6 +72,7 @@ def _preference(preference: Preference) -> Line:
         "rejected_source": rejected[1],
         "target": preference.target if a_is_chosen else 1 - preference.target,
         "origin": preference.origin,
+        "weight": preference.weight,
         "num_judgments": preference.num_judgments,
         "num_simulated": preference.num_simulated,
     }
@@ -86,15 +88,22 @@ def _judgment(judgment: RawJudgment) -> Line:
         "kind": judgment.kind,
         "prompt_id": judgment.prompt_external_id,
         "prompt": judgment.messages,
-        "response_a": {"text": judgment.text_a, "source": judgment.source_a},
     }
+    if judgment.ranked:
+        line["responses"] = [{"text": ranked.text, "source": ranked.source} for ranked in judgment.ranked]
+        line |= {"ranks": [ranked.rank for ranked in judgment.ranked], "shown": judgment.shown_order}
+    else:
+        line["response_a"] = {"text": judgment.text_a, "source": judgment.source_a}
     if judgment.text_b is not None:
         line["response_b"] = {"text": judgment.text_b, "source": judgment.source_b}
         line |= {"preferred": judgment.preferred, "strength": judgment.strength, "both_bad": judgment.both_bad}
         line["shown"] = judgment.shown
-    else:
+    elif not judgment.ranked:
         line["ratings"] = judgment.ratings
+    if judgment.gold is not None:
+        line["gold"] = judgment.gold
     return line | {
+        "control": judgment.control,
         "annotator": judgment.annotator,
         "is_simulated": judgment.is_simulated,
         "flags": judgment.flags,

@@ -1,106 +1,38 @@
 """Judgments become preferences: of two answers to one prompt, which is better, and with which probability.
 
-Three questions to people end in the same record: a comparison; ratings of two answers to one prompt; a correction,
-which is better than what it corrects. Rows come one by one, in a fixed order, so a large project needs little memory.
+Four questions to people end in the same record: a comparison; ratings of two answers to one prompt; every two answers
+of a ranking; a correction, which is better than what it corrects. Rows come one by one, in a fixed order, so a large
+project needs little memory.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from annotation.consensus import Consensus, Opinion, Reliability, Vote, decided, majority, reliability
+from annotation.consensus import Consensus, Vote, reliability
 from annotation.export.batches import batches
-from annotation.export.targets import Grading, mean_strength, rating_score, target
-from annotation.models import Judgment, Project, Rating, Task, Verdict
-from annotation.models.work import JudgmentQuerySet
+from annotation.export.pairs import (
+    ORIGINS,
+    Answer,
+    Asked,
+    Given,
+    Origin,
+    Preference,
+    Settings,
+    counted,
+    preference_of,
+    verdicts_of,
+)
+from annotation.export.ranked import ranking_pairs
+from annotation.export.targets import Grading, mean_strength, rating_score
+from annotation.models import Judgment, Project, Rating, Task
 from annotation.votes import Which, pairs
 
-Origin = Literal["comparison", "rating", "correction"]
-ORIGINS: tuple[Origin, ...] = ("comparison", "rating", "correction")
 STRONGEST = 3
 """Ratings at the two ends of every scale are as far apart as “much better”."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Preference:
-    """Two answers to one prompt, and what people (or programs: num_simulated) said of them."""
-
-    origin: Origin
-    prompt_id: int
-    messages: list[dict[str, str]]
-    response_a_id: int
-    response_b_id: int
-    text_a: str
-    text_b: str
-    source_a: str
-    source_b: str
-    target: float
-    """P(a is better), 0 … 1."""
-    strength: float
-    """The weighted mean of the signed strengths, −3 … 3, positive when a is better."""
-    num_judgments: int
-    num_simulated: int
-    judgment_ids: list[int]
-    is_decided: bool = False
-    """A reviewer's verdict stands in place of what people said."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How votes are turned into targets."""
-
-    grading: Grading = "choice"
-    kappa: float = 1.0
-    """κ of the graded target σ(κ·s)."""
-    weights: Mapping[int, float] = dataclasses.field(default_factory=dict)
-    """Annotator id to weight; 1 for those not named. Who has weight 0 is left out."""
-    include_simulated: bool = True
-    consensus: Consensus = "votes"
-    reliability: Reliability | None = None
-    """For the weighted consensus."""
-
-    def opinion(self, origin: Origin, votes: list[Vote]) -> Opinion:
-        """What the votes come to. A consensus says which is better, without a grade; a correction needs none."""
-        if origin != "correction" and self.consensus == "majority":
-            return majority(votes)
-        if origin != "correction" and self.reliability is not None:
-            return self.reliability.opinion(votes)
-        return Opinion(target(votes, grading=self.grading, kappa=self.kappa), mean_strength(votes))
-
-    def vote(self, given: Given) -> Vote:
-        return Vote(given.value, self.weight(given), given.annotator_id)
-
-    def weight(self, given: Given) -> float:
-        return self.weights.get(given.annotator_id, 1.0)
-
-
-class Answer(NamedTuple):
-    """A response, as far as a pair needs it."""
-
-    id: int
-    text: str
-    source: str
-
-
-class Asked(NamedTuple):
-    """What a pair's answers answer."""
-
-    prompt_id: int
-    messages: list[dict[str, str]]
-
-
-class Given(NamedTuple):
-    """A judgment that counts, as far as a pair needs it."""
-
-    id: int
-    annotator_id: int
-    is_simulated: bool
-    value: float
-    """Of a comparison the signed strength, positive when response_a is better; of a rating its score, 0 … 1."""
 
 
 def preferences(
@@ -136,6 +68,8 @@ def _all(project: Project, settings: Settings, origins: Collection[Origin]) -> I
         yield from _comparisons(project, settings)
     if "rating" in origins:
         yield from _rating_pairs(project, settings)
+    if "ranking" in origins:
+        yield from ranking_pairs(project, settings)
     if "correction" in origins:
         yield from _corrections(project, settings)
 
@@ -156,12 +90,12 @@ def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
     )
     for batch in batches(tasks):
         given = _strengths(settings, {task[0]: task[3] for task in batch})
-        verdicts = _verdicts(settings, [task[0] for task in batch])
+        verdicts = verdicts_of(settings, [task[0] for task in batch])
         for pk, prompt_id, messages, *answers in batch:
             judgments = given.get(pk, [])
             votes = [settings.vote(judgment) for judgment in judgments]
             verdict = verdicts.get(pk)
-            yield from _preference(
+            yield from preference_of(
                 "comparison",
                 Asked(prompt_id, messages),
                 (Answer(*answers[:3]), Answer(*answers[3:])),
@@ -175,7 +109,7 @@ def _comparisons(project: Project, settings: Settings) -> Iterator[Preference]:
 def _strengths(settings: Settings, first_answers: Mapping[int, int]) -> dict[int, list[Given]]:
     """Task id to what was said of it. first_answers: task id to the id of its response_a."""
     rows = (
-        _counted(settings)
+        counted(settings)
         .filter(task__in=list(first_answers))
         .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated", "preferred_id", "strength")
     )
@@ -206,7 +140,7 @@ def _rating_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
     for _prompt, of_prompt in itertools.groupby(_rated(project, settings), key=lambda rated: rated.asked.prompt_id):
         for first, second in itertools.combinations(list(of_prompt), 2):
             votes, judgments = _rating_votes(first, second, settings)
-            yield from _preference(
+            yield from preference_of(
                 "rating",
                 first.asked,
                 (first.answer, second.answer),
@@ -228,7 +162,7 @@ def _rated(project: Project, settings: Settings) -> Iterator[_Rated]:
     steps = {key: (most, weight) for key, most, weight in project.criteria.values_list("key", "scale_max", "weight")}
     for batch in batches(tasks):
         given = _scores(settings, [task[0] for task in batch])
-        verdicts = _verdicts(settings, [task[0] for task in batch])
+        verdicts = verdicts_of(settings, [task[0] for task in batch])
         for pk, prompt_id, messages, *answer in batch:
             if pk in given:
                 scores = {judgment.annotator_id: judgment for judgment in given[pk]}
@@ -243,7 +177,7 @@ def _rated(project: Project, settings: Settings) -> Iterator[_Rated]:
 def _scores(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[Given]]:
     """Task id to the scores given."""
     rows = list(
-        _counted(settings)
+        counted(settings)
         .filter(task__in=task_ids)
         .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated")
     )
@@ -283,7 +217,7 @@ def _apart(score_a: float, score_b: float) -> float:
 def _corrections(project: Project, settings: Settings) -> Iterator[Preference]:
     """A correction is better than what it corrects, as a plain choice says it."""
     rows = (
-        _counted(settings)
+        counted(settings)
         .filter(task__project=project, corrections__parent__isnull=False)
         .order_by("pk", "corrections__pk")
         .values_list(
@@ -297,58 +231,4 @@ def _corrections(project: Project, settings: Settings) -> Iterator[Preference]:
             judgment = Given(pk, annotator_id, is_simulated, -Judgment.PLAIN_STRENGTH)
             votes = [settings.vote(judgment)]
             pair = Answer(*answers[:3]), Answer(*answers[3:])
-            yield from _preference("correction", Asked(prompt_id, messages), pair, votes, [judgment], settings)
-
-
-# --- all --------------------------------------------------------------------------------------------------------
-
-
-def _counted(settings: Settings) -> JudgmentQuerySet:
-    """The judgments that count and have a weight, oldest first."""
-    judgments = Judgment.objects.votes().order_by("pk")
-    if not settings.include_simulated:
-        judgments = judgments.filter(annotator__is_simulated=False)
-    silent = [annotator for annotator, weight in settings.weights.items() if weight <= 0]
-    return judgments.exclude(annotator__in=silent) if silent else judgments
-
-
-def _verdicts(settings: Settings, task_ids: Sequence[int]) -> dict[int, Verdict]:
-    """Task id to what a reviewer decided; none where people's votes are wanted as they are."""
-    if settings.consensus == "votes":
-        return {}
-    found = Verdict.objects.filter(task__in=task_ids).select_related("task")
-    return {verdict.task_id: verdict for verdict in found}
-
-
-def _preference(
-    origin: Origin,
-    asked: Asked,
-    pair: tuple[Answer, Answer],
-    votes: list[Vote],
-    judgments: Sequence[Given],
-    settings: Settings,
-    *,
-    verdict: float | None = None,
-) -> Iterator[Preference]:
-    """The record, or nothing where nobody's vote is left. verdict: a reviewer's signed strength."""
-    if not votes:
-        return
-    opinion = decided(verdict) if verdict is not None else settings.opinion(origin, votes)
-    a, b = pair
-    yield Preference(
-        origin=origin,
-        prompt_id=asked.prompt_id,
-        messages=asked.messages,
-        response_a_id=a.id,
-        response_b_id=b.id,
-        text_a=a.text,
-        text_b=b.text,
-        source_a=a.source,
-        source_b=b.source,
-        target=opinion.target,
-        strength=opinion.strength,
-        num_judgments=len(judgments),
-        num_simulated=sum(judgment.is_simulated for judgment in judgments),
-        judgment_ids=sorted(judgment.id for judgment in judgments),
-        is_decided=verdict is not None,
-    )
+            yield from preference_of("correction", Asked(prompt_id, messages), pair, votes, [judgment], settings)

@@ -6,10 +6,10 @@ import dataclasses
 import datetime
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from annotation.export.batches import batches
-from annotation.models import Judgment, Project, Rating, Task
+from annotation.models import Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet
 
 
@@ -45,9 +45,21 @@ class RatedResponse:
     judgment_id: int
 
 
+class Ranked(NamedTuple):
+    """A response of a ranking and the place it got, 1 the best."""
+
+    id: int
+    text: str
+    source: str
+    rank: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RawJudgment:
-    """One judgment with everything that was kept of it; what import takes back without loss."""
+    """One judgment with everything that was kept of it; what import takes back without loss.
+
+    Of a ranking, `ranked` holds all responses, and response_a is the first of them.
+    """
 
     id: int
     kind: str
@@ -68,10 +80,17 @@ class RawJudgment:
     ratings: dict[str, int]
     flags: list[str]
     rationale: str
-    corrections: list[tuple[str, str]]
-    """(“a” or “b”, the corrected text)."""
+    corrections: list[tuple[str | int, str]]
+    """(“a” or “b”, or the number of a ranking's response; the corrected text)."""
     shown: Literal["ab", "ba"] | None
-    """The order on the page, left to right; None for a rating."""
+    """The order on the page, left to right; None for a rating or a ranking."""
+    ranked: list[Ranked]
+    shown_order: list[int] | None
+    """Of a ranking: the numbers of the responses in the order of the page."""
+    control: str
+    """“gold” or “repeat”: no vote, but a measure of the annotator; else empty."""
+    gold: dict[str, Any] | None
+    """The right answer of a gold task, as an imported line names it."""
     guidelines_version: int | None
     active_seconds: float | None
     leased_at: datetime.datetime
@@ -86,7 +105,8 @@ def judgments(project: Project, *, include_simulated: bool = True) -> Iterator[R
         .values(
             *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "active_seconds", "created_at"),
             *("annotator__username", "annotator__is_simulated", "guidelines__version"),
-            *("assignment__is_swapped", "assignment__leased_at"),
+            *("assignment__is_swapped", "assignment__order", "assignment__leased_at"),
+            *("task__control", "task__gold__id", "task__gold__preferred_id", "task__gold__ratings", "task__gold__note"),
             *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
             *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
             *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
@@ -95,14 +115,17 @@ def judgments(project: Project, *, include_simulated: bool = True) -> Iterator[R
     for batch in batches(rows):
         ids = [row["pk"] for row in batch]
         values, corrected = _values_of(ids), _corrected_in(ids)
+        ranked = _ranked_in([row["pk"] for row in batch if row["task__kind"] == Task.Kind.RANKING])
         for row in batch:
-            yield _raw(row, values.get(row["pk"], {}), corrected.get(row["pk"], []))
+            pk = row["pk"]
+            yield _raw(row, values.get(pk, {}), corrected.get(pk, []), ranked.get(pk, []))
 
 
 def ratings(project: Project, *, include_simulated: bool = True) -> Iterator[RatedResponse]:
-    """Every value that was given, by judgment and criterion."""
+    """Every value that was given as a vote, by judgment and criterion."""
     rows = (
         _rows(project, include_simulated=include_simulated)
+        .votes()
         .filter(task__kind=Task.Kind.RATING, ratings__isnull=False)
         .order_by("pk", "ratings__criterion__key")
         .values_list(
@@ -159,9 +182,34 @@ def _corrected_in(judgment_ids: list[int]) -> dict[int, list[tuple[int | None, s
     return found
 
 
-def _raw(row: dict[str, Any], values: dict[str, int], corrected: list[tuple[int | None, str]]) -> RawJudgment:
+def _ranked_in(judgment_ids: list[int]) -> dict[int, list[Ranked]]:
+    """Judgment id to the responses it ranks, by their ids."""
+    found: dict[int, list[Ranked]] = defaultdict(list)
+    if judgment_ids:
+        rows = Rank.objects.filter(judgment__in=judgment_ids).order_by("response_id")
+        for row in rows.values_list("judgment_id", "response_id", "response__text", "response__source", "rank"):
+            found[row[0]].append(Ranked(row[1], row[2], row[3], row[4]))
+    return found
+
+
+def _gold(row: dict[str, Any], names: dict[int | None, Any]) -> dict[str, Any] | None:
+    """The right answer as docs/formats.md writes it; names: what the line calls its responses."""
+    if row["task__gold__id"] is None:
+        return None
+    note = {"note": row["task__gold__note"]} if row["task__gold__note"] else {}
+    if row["task__kind"] == Task.Kind.RATING:
+        return {"ratings": row["task__gold__ratings"], **note}
+    key = "best" if row["task__kind"] == Task.Kind.RANKING else "preferred"
+    return {key: names.get(row["task__gold__preferred_id"]), **note}
+
+
+def _raw(
+    row: dict[str, Any], values: dict[str, int], corrected: list[tuple[int | None, str]], ranked: list[Ranked]
+) -> RawJudgment:
     a, b = row["task__response_a_id"], row["task__response_b_id"]
     sides: dict[int | None, Literal["a", "b"]] = {a: "a"} if b is None else {a: "a", b: "b"}
+    numbers: dict[int | None, int] = {response.id: number for number, response in enumerate(ranked, start=1)}
+    names: dict[int | None, Any] = {**(numbers or sides)}
     return RawJudgment(
         id=row["pk"],
         kind=row["task__kind"],
@@ -182,8 +230,12 @@ def _raw(row: dict[str, Any], values: dict[str, int], corrected: list[tuple[int 
         ratings=values,
         flags=row["flags"],
         rationale=row["rationale"],
-        corrections=[(sides[parent], text) for parent, text in corrected],
+        corrections=[(names[parent], text) for parent, text in corrected],
         shown=None if b is None else "ba" if row["assignment__is_swapped"] else "ab",
+        ranked=ranked,
+        shown_order=[numbers[pk] for pk in row["assignment__order"]] if ranked else None,
+        control=row["task__control"],
+        gold=_gold(row, names),
         guidelines_version=row["guidelines__version"],
         active_seconds=row["active_seconds"],
         leased_at=row["assignment__leased_at"],

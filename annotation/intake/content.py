@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation.intake.copying import copy_rows, reserve_ids
-from annotation.models import Project, Prompt, Response, Task
+from annotation.models import Candidate, Project, Prompt, Response, Task
 
 
 class NewPrompt(NamedTuple):
@@ -42,12 +42,13 @@ class Answer(NamedTuple):
 
 
 class NewTask(NamedTuple):
-    """A question that may be there already. A pair has one spelling, the lower id first."""
+    """A question that may be there already. A pair has one spelling, the lower id first, and so has a ranking's set."""
 
     kind: str
     prompt_id: int
     response_a_id: int
     response_b_id: int | None = None
+    candidate_ids: tuple[int, ...] = ()
 
 
 class Added(NamedTuple):
@@ -217,16 +218,22 @@ def add_tasks(
     known = {task.response_a_id for task in tasks}.difference(new_responses)
     found = Task.objects.filter(response_a__in=known, repeat_of__isnull=True) if known else Task.objects.none()
     ids = {
-        NewTask(kind, prompt_id, a, b): pk
-        for kind, prompt_id, a, b, pk in found.values_list("kind", "prompt_id", "response_a_id", "response_b_id", "pk")
+        NewTask(kind, prompt_id, a, b, tuple(candidates)): pk
+        for kind, prompt_id, a, b, candidates, pk in found.values_list(*NewTask._fields, "pk")
     }
     missing = list(dict.fromkeys(task for task in tasks if task not in ids))
     created = reserve_ids(Task, len(missing))
     ids.update(zip(missing, created, strict=True))
     copy_rows(
         Task,
-        ("id", "project_id", "overlap", "priority", "kind", "prompt_id", "response_a_id", "response_b_id"),
-        ((ids[task], project.pk, overlap, priority, *task) for task in missing),
+        ("id", "project_id", "overlap", "priority", *NewTask._fields),
+        ((ids[task], project.pk, overlap, priority, *task[:-1], list(task.candidate_ids)) for task in missing),
+    )
+    candidates = [(ids[task], response_id) for task in missing for response_id in task.candidate_ids]
+    copy_rows(
+        Candidate,
+        ("id", "task_id", "response_id"),
+        ((pk, *row) for pk, row in zip(reserve_ids(Candidate, len(candidates)), candidates, strict=True)),
     )
     return Added([ids[task] for task in tasks], created)
 
@@ -242,3 +249,16 @@ def rating_of(response: Answer | Response) -> NewTask:
 
 def json_of(metadata: Mapping[str, Any]) -> str:
     return orjson.dumps(dict(metadata)).decode() if metadata else "{}"
+
+
+def ranking_of(responses: Iterable[Answer | Response]) -> NewTask:
+    rows = sorted(responses, key=lambda row: row.id)
+    ids = tuple(row.id for row in rows)
+    return NewTask(Task.Kind.RANKING.value, rows[0].prompt_id, ids[0], None, ids)
+
+
+def question_of(responses: Sequence[Answer | Response]) -> NewTask:
+    """What asks about these answers: one is rated, two are compared, more are ranked."""
+    if len(responses) > 2:
+        return ranking_of(responses)
+    return comparison_of(*responses) if len(responses) == 2 else rating_of(*responses)

@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 
 from annotation.intake.content import NewPrompt, NewResponse
 from annotation.intake.conversations import Messages, read_answer, read_prompt, split_pair
+from annotation.intake.golds import GoldSaid, gold_of, gold_of_pair
+from annotation.intake.rankings import ranks_of, responses_of, shown_of
 from annotation.intake.values import (
     external_id_of,
     flag_of,
@@ -45,10 +47,16 @@ class Said:
     both_bad: bool = False
     ratings: dict[str, int] = dataclasses.field(default_factory=dict)
     """Criterion key to value."""
+    ranks: list[int] = dataclasses.field(default_factory=list)
+    """Of a ranking: the place of each response, 1 the best."""
     flags: list[str] = dataclasses.field(default_factory=list)
     rationale: str = ""
     corrections: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     shown_first: int | None = None
+    shown: list[int] | None = None
+    """Of a ranking: the responses in the order of the page."""
+    is_repeat: bool = False
+    """Said of a task that the annotator had judged before."""
     active_seconds: float | None = None
     judged_at: datetime.datetime | None = None
 
@@ -60,6 +68,8 @@ class Entry:
     prompt: NewPrompt
     responses: list[NewResponse]
     said: Said | None = None
+    gold: GoldSaid | None = None
+    """The right answer, which makes it a gold task."""
 
 
 def read_line(raw: str | bytes, *, format: Format, source: str) -> Entry:
@@ -79,7 +89,7 @@ def read_line(raw: str | bytes, *, format: Format, source: str) -> Entry:
 def _detect(row: dict[str, Any]) -> Format:
     if "chosen" in row or "rejected" in row:
         return "preferences"
-    return "judgments" if "response_a" in row else "prompts"
+    return "judgments" if "response_a" in row or "ranks" in row or row.get("kind") == "ranking" else "prompts"
 
 
 def _parse(raw: str | bytes) -> dict[str, Any]:
@@ -161,7 +171,8 @@ def _preferences(row: dict[str, Any], source: str) -> Entry:
         messages, chosen, rejected = split_pair(row["chosen"], row["rejected"])
     if chosen == rejected:
         raise ValueError(_("The chosen and the rejected answer are the same."))
-    used |= {"id", "prompt_id", "chosen", "rejected", "strength", "annotator", "is_simulated", "rationale"}
+    used |= {"id", "prompt_id", "chosen", "rejected", "strength", "annotator", "is_simulated", "rationale", "gold"}
+    gold = gold_of_pair(row)
     sources = {"chosen_source", "chosen_model", "rejected_source", "rejected_model"}
     return Entry(
         prompt=NewPrompt(messages, external_id_of(row), metadata_of(row, used | sources)),
@@ -175,7 +186,10 @@ def _preferences(row: dict[str, Any], source: str) -> Entry:
             preferred=0,
             strength=_degree(row),
             rationale=text_of(row, "rationale"),
-        ),
+        )
+        if gold is None or text_of(row, "annotator")
+        else None,
+        gold=gold,
     )
 
 
@@ -197,28 +211,44 @@ def _degree(row: dict[str, Any]) -> int:
 
 def _judgments(row: dict[str, Any], source: str) -> Entry:
     messages, _used = read_prompt(row)
-    sides = [side for side in ("a", "b") if row.get(f"response_{side}") is not None]
-    if "a" not in sides:
-        raise ValueError(_("“%(key)s” is missing.") % {"key": "response_a"})
+    is_ranking = row.get("kind") == "ranking" or "ranks" in row
+    sides: list[str | int]
+    if is_ranking:
+        given = responses_of(row)
+        sides = list(range(1, len(given) + 1))
+    else:
+        sides = [side for side in ("a", "b") if row.get(f"response_{side}") is not None]
+        if "a" not in sides:
+            raise ValueError(_("“%(key)s” is missing.") % {"key": "response_a"})
+        given = [row[f"response_{side}"] for side in sides]
+    responses = [_response(value, source, number) for number, value in enumerate(given, start=1)]
+    if len({response.text for response in responses}) < len(responses):
+        raise ValueError(_("Two of the answers are the same.") if is_ranking else _("The two answers are the same."))
+    gold = gold_of(row, len(responses))
+    prompt = NewPrompt(messages, short(text_of(row, "prompt_id"), "prompt_id"))
+    return Entry(prompt=prompt, responses=responses, said=_said(row, sides, may_be_silent=gold is not None), gold=gold)
+
+
+def _said(row: dict[str, Any], sides: list[str | int], *, may_be_silent: bool) -> Said | None:
+    """sides: what the line calls its responses. may_be_silent: a line without an annotator says nothing."""
     annotator = text_of(row, "annotator")
     if not annotator:
+        if may_be_silent:
+            return None
         raise ValueError(_("“%(key)s” is missing.") % {"key": "annotator"})
-    responses = [_response(row[f"response_{side}"], source, number) for number, side in enumerate(sides, start=1)]
     said = Said(
         annotator=short(annotator, "annotator", 150),
         is_simulated=flag_of(row, "is_simulated"),
         flags=_flags(row),
         rationale=text_of(row, "rationale"),
         corrections=_corrections(row, sides),
+        is_repeat=row.get("control") == "repeat",
         active_seconds=seconds_of(row),
         judged_at=moment_of(row),
     )
-    said = _compared(said, row) if len(sides) == 2 else _rated(said, row)
-    if len(sides) == 2 and responses[0].text == responses[1].text:
-        raise ValueError(_("The two answers are the same."))
-    return Entry(
-        prompt=NewPrompt(messages, short(text_of(row, "prompt_id"), "prompt_id")), responses=responses, said=said
-    )
+    if len(sides) > 2:
+        return dataclasses.replace(said, ranks=ranks_of(row, len(sides)), shown=shown_of(row, len(sides)))
+    return _compared(said, row) if len(sides) == 2 else _rated(said, row)
 
 
 def _compared(said: Said, row: dict[str, Any]) -> Said:
@@ -262,9 +292,10 @@ def _flags(row: dict[str, Any]) -> list[str]:
     return flags
 
 
-def _corrections(row: dict[str, Any], sides: list[str]) -> list[tuple[int, str]]:
+def _corrections(row: dict[str, Any], sides: list[str | int]) -> list[tuple[int, str]]:
     corrections = row.get("corrections") or []
-    sentence = _('“corrections” must be a list of {"of": "a" or "b", "text": …}.')
+    sentence = _('“corrections” must be a list of {"of": %(names)s, "text": …}.')
+    sentence %= {"names": _(" or ").join(json.dumps(side) for side in sides)}
     if not isinstance(corrections, list):
         raise ValueError(sentence)
     for correction in corrections:

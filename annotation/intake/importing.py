@@ -13,6 +13,7 @@ from typing import Literal
 
 from django.db import connection, transaction
 
+from annotation.controls import check_ranges
 from annotation.intake.content import (
     Answer,
     NewTask,
@@ -21,9 +22,11 @@ from annotation.intake.content import (
     add_tasks,
     comparison_of,
     lock,
+    question_of,
     rating_of,
 )
 from annotation.intake.formats import Entry, Format, read_line
+from annotation.intake.golds import GoldOfTask, keep_golds
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
 from annotation.models import Project, User
 
@@ -56,6 +59,7 @@ class ImportReport:
     num_judgments: int = 0
     num_known_judgments: int = 0
     """Judgments that were there already."""
+    num_golds: int = 0
     errors: list[LineError] = dataclasses.field(default_factory=list)
 
 
@@ -89,6 +93,7 @@ def import_lines(
                 project,
                 entries,
                 report,
+                by=by,
                 source=source,
                 create_tasks=create_tasks,
                 overlap=overlap,
@@ -124,6 +129,8 @@ def _read(
             entry = read_line(line, format=format, source=source)
             if entry.said is not None:
                 check_ratings(entry.said, criteria)
+            if entry.gold is not None and entry.gold.ratings:
+                check_ranges(entry.gold.ratings, criteria)
             yield number, entry
         except ValueError as error:
             report.errors.append(LineError(number, str(error)))
@@ -134,6 +141,7 @@ def _write(
     entries: list[tuple[int, Entry]],
     report: ImportReport,
     *,
+    by: User | None,
     source: str,
     create_tasks: CreateTasks,
     overlap: int | None,
@@ -145,22 +153,26 @@ def _write(
     wanted = list(_asked(responses, create_tasks))
     asked = add_tasks(project, wanted, overlap=overlap, priority=priority, new_responses=new_responses)
     said = [
-        (number, answers_of, entry.said)
+        (number, answers_of, entry)
         for (number, entry), answers_of in zip(entries, responses, strict=True)
-        if entry.said is not None
+        if entry.said is not None or entry.gold is not None
     ]
     judged = add_tasks(
         project,
-        [comparison_of(*of) if len(of) == 2 else rating_of(*of) for _number, of, _said in said],
+        [question_of(of) for _number, of, _entry in said],
         overlap=overlap or 1,
         priority=priority,
         new_responses=() if wanted else new_responses,
     )
+    tasks = list(zip(said, judged.ids, strict=True))
+    golds = [GoldOfTask(task_id, of, entry.gold) for (_number, of, entry), task_id in tasks if entry.gold]
+    report.num_golds += keep_golds(project, golds, by=by)
     kept = keep_judgments(
         project,
         [
-            SaidOfTask(line=number, task_id=task_id, responses=of, said=what)
-            for (number, of, what), task_id in zip(said, judged.ids, strict=True)
+            SaidOfTask(line=number, task_id=task_id, responses=of, said=entry.said)
+            for (number, of, entry), task_id in tasks
+            if entry.said
         ],
         source=source,
         new_tasks={*asked.created, *judged.created},

@@ -1,33 +1,26 @@
-"""Judgments from files: each by an annotator, on a task, once, and within the task's overlap.
-
-An annotator of a file is a member of the project with that name, else a user made for the import, who cannot log in.
-"""
+"""Judgments from files: each by an annotator, on a task, once, and within the task's overlap."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import itertools
 import random
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from django.contrib.auth.hashers import make_password
 from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
-from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from annotation.controls import make_repeats
+from annotation.intake.annotators import AnnotatorName, annotators_of
 from annotation.intake.content import Answer
 from annotation.intake.copying import copy_rows, reserve_ids
 from annotation.intake.formats import Said
-from annotation.models import Assignment, Judgment, Project, Rating, Response, Task, User
-
-AnnotatorName = tuple[str, bool]
-"""Name in the file (empty: the import itself), is_simulated."""
+from annotation.models import Assignment, Judgment, Project, Rank, Rating, Response, Task, User
 
 
 class SaidOfTask(NamedTuple):
@@ -55,6 +48,19 @@ class SaidOfTask(NamedTuple):
             return False
         first = self.said.shown_first if self.said.shown_first is not None else random.randrange(2)
         return self.responses[first].id > self.responses[1 - first].id
+
+    @property
+    def order(self) -> list[int]:
+        """A ranking's responses as they were shown, drawn likewise where the file does not tell."""
+        if len(self.responses) < 3:
+            return []
+        places = self.said.shown or random.sample(range(len(self.responses)), len(self.responses))
+        return [self.responses[place].id for place in places]
+
+    @property
+    def ranks(self) -> dict[int, int]:
+        """Response id to place."""
+        return {response.id: rank for response, rank in zip(self.responses, self.said.ranks, strict=False)}
 
 
 JUDGMENT = (
@@ -101,16 +107,31 @@ def keep_judgments(
     kept = Kept()
     if not items:
         return kept
+    annotators = annotators_of(project, {item.name for item in items}, source=source)
+    items = _on_repeats(items, annotators)
     known_tasks = {item.task_id for item in items}.difference(new_tasks)
     # Locked in one order, so that two imports and the queue never wait for each other in a circle.
     locked = Task.objects.select_for_update(no_key=True).filter(pk__in=known_tasks)
     list(locked.order_by("pk").values_list("pk"))
-    annotators = _annotators(project, {item.name for item in items}, source=source)
     rows = _new_rows(project, items, annotators, kept, known_tasks=known_tasks)
     _create(rows)
     _raise_counters(Counter(row.item.task_id for row in rows))
     kept.num_new = len(rows)
     return kept
+
+
+def _on_repeats(items: Sequence[SaidOfTask], annotators: Mapping[AnnotatorName, User]) -> list[SaidOfTask]:
+    """What was said of a task for the second time belongs to the repeat of it, and is no second vote."""
+    wanted = {(item.task_id, annotators[item.name].pk) for item in items if item.said.is_repeat}
+    if not wanted:
+        return list(items)
+    make_repeats(wanted)
+    repeats = Task.objects.filter(repeat_of__in={task_id for task_id, _annotator in wanted})
+    ids = {(row[0], row[1]): row[2] for row in repeats.values_list("repeat_of_id", "reserved_for_id", "pk")}
+    return [
+        item._replace(task_id=ids[item.task_id, annotators[item.name].pk]) if item.said.is_repeat else item
+        for item in items
+    ]
 
 
 def _raise_counters(num_judged: Counter[int]) -> None:
@@ -147,7 +168,7 @@ def _new_rows(
         annotator = annotators[item.name]
         key = item.task_id, annotator.pk
         ratings = {criteria[name]: value for name, value in item.said.ratings.items()}
-        values = item.preferred, item.said.strength, frozenset(ratings.items())
+        values = item.preferred, item.said.strength, frozenset(ratings.items()), frozenset(item.ranks.items())
         if known.get(key) == values:
             kept.num_known += 1
         elif key in known:
@@ -163,27 +184,30 @@ def _new_rows(
 def _known(task_ids: Collection[int], annotators: Collection[int]) -> dict[tuple[int, int], object]:
     """(task id, annotator id) → what was said, for the judgments that are there."""
     judgments = (
-        Judgment.objects.counted().filter(task__in=task_ids, annotator__in=annotators).prefetch_related("ratings")
+        Judgment.objects.counted()
+        .filter(task__in=task_ids, annotator__in=annotators)
+        .prefetch_related("ratings", "ranks")
     )
     return {
         (judgment.task_id, judgment.annotator_id): (
             judgment.preferred_id,
             judgment.strength,
             frozenset((rating.criterion_id, rating.value) for rating in judgment.ratings.all()),
+            frozenset((rank.response_id, rank.rank) for rank in judgment.ranks.all()),
         )
         for judgment in judgments
     }
 
 
 def _create(rows: list[_Row]) -> None:
-    now = timezone.now()
+    now, judged = timezone.now(), Assignment.Status.JUDGED.value
     moments = [row.item.said.judged_at or now for row in rows]
     assignment_ids, judgment_ids = reserve_ids(Assignment, len(rows)), reserve_ids(Judgment, len(rows))
     copy_rows(
         Assignment,
-        ("id", "task_id", "annotator_id", "status", "is_swapped", "leased_at", "expires_at"),
+        ("id", "leased_at", "expires_at", "task_id", "annotator_id", "status", "is_swapped", "order"),
         (
-            (pk, row.item.task_id, row.annotator_id, Assignment.Status.JUDGED.value, row.item.is_swapped, *[moment] * 2)
+            (pk, moment, moment, row.item.task_id, row.annotator_id, judged, row.item.is_swapped, row.item.order)
             for pk, row, moment in zip(assignment_ids, rows, moments, strict=True)
         ),
     )
@@ -196,6 +220,7 @@ def _create(rows: list[_Row]) -> None:
         ),
     )
     _create_ratings(judgment_ids, rows)
+    _create_ranks(judgment_ids, rows)
     _create_corrections(judgment_ids, rows)
 
 
@@ -222,6 +247,19 @@ def _create_ratings(judgment_ids: list[int], rows: list[_Row]) -> None:
     )
 
 
+def _create_ranks(judgment_ids: list[int], rows: list[_Row]) -> None:
+    values = [
+        (judgment_id, response_id, rank)
+        for judgment_id, row in zip(judgment_ids, rows, strict=True)
+        for response_id, rank in row.item.ranks.items()
+    ]
+    copy_rows(
+        Rank,
+        ("id", "judgment_id", "response_id", "rank"),
+        ((pk, *value) for pk, value in zip(reserve_ids(Rank, len(values)), values, strict=True)),
+    )
+
+
 def _create_corrections(judgment_ids: list[int], rows: list[_Row]) -> None:
     """Rare: each is a response of its own, linked to its judgment."""
     corrected = [
@@ -245,27 +283,3 @@ def _correction(row: _Row, *, original: Answer, text: str) -> Response:
         parent_id=original.id,
         author_id=row.annotator_id,
     )
-
-
-def _annotators(project: Project, names: set[AnnotatorName], *, source: str) -> dict[AnnotatorName, User]:
-    members = set(project.memberships.values_list("user_id", flat=True))
-    return {
-        (name, is_simulated): _annotator(
-            name or f"import-{slugify(source) or 'file'}", is_simulated=is_simulated, members=members
-        )
-        for name, is_simulated in sorted(names)
-    }
-
-
-def _annotator(name: str, *, is_simulated: bool, members: set[int]) -> User:
-    """A member with this name, else an import's user of this name; never a person who is not in the project."""
-    others = (f"{name[:130]} (imported {number})" for number in itertools.count(1))
-    for username in itertools.chain([name], others):
-        user, created = User.objects.get_or_create(
-            username=username,
-            defaults={"is_active": False, "is_simulated": is_simulated, "password": make_password(None)},
-        )
-        is_of_an_import = not user.is_active and not user.has_usable_password()
-        if created or (user.is_simulated == is_simulated and (user.pk in members or is_of_an_import)):
-            return user
-    raise AssertionError("the numbers have ended")

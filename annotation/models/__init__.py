@@ -3,10 +3,12 @@ and who changed what (record).
 """
 
 from annotation.models.content import Prompt, Response
+from annotation.models.making import Making
+from annotation.models.marks import Rank, Rating
 from annotation.models.people import Criterion, Guidelines, Membership, Project, Revision, Role, User
 from annotation.models.quality import Gold, Verdict, Voiding
 from annotation.models.record import AuditEntry, Verb, asked_from
-from annotation.models.work import Assignment, Candidate, Draft, Judgment, Rank, Rating, Task
+from annotation.models.work import Assignment, Candidate, Draft, Judgment, Task
 
 __all__ = [
     "Assignment",
@@ -17,6 +19,7 @@ __all__ = [
     "Gold",
     "Guidelines",
     "Judgment",
+    "Making",
     "Membership",
     "Project",
     "Prompt",

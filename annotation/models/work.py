@@ -1,4 +1,4 @@
-"""The judging itself: tasks, the leases on them, judgments in versions, and ratings by criterion.
+"""The judging itself: tasks, the leases on them, judgments in versions, and drafts.
 
 What must always be true is a database constraint: the overlap is never exceeded, one person judges a task once,
 responses are stored by id and never by the side they were shown on.
@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models.content import Prompt, Response
-from annotation.models.people import Criterion, Guidelines, Project, User
+from annotation.models.people import Guidelines, Project, User
 
 REPEAT_AFTER = 10
 """How many other judgments a person must have made since, before they are asked the same again."""
@@ -64,7 +64,8 @@ class TaskQuerySet(models.QuerySet["Task"]):
 class Task(models.Model):
     """One question to people: a comparison of two responses, a rating of one (`response_a`), or a ranking of 3 to 6.
 
-    A ranking's responses are its candidates; `response_a` is the one of the lowest id.
+    A ranking's responses are its candidates; their ids stand in `candidate_ids` too, ascending, so that the same set is
+    asked once. `response_a` is the first of them.
 
     A repeat asks `reserved_for` anew what that person said of `repeat_of`, with the sides swapped. How consistent
     people are is read off a person's two counted judgments, on `repeat_of` and on the repeat: both speak of responses,
@@ -90,6 +91,11 @@ class Task(models.Model):
     kind = models.CharField(max_length=20, choices=Kind.choices)
     response_a = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
     response_b = models.ForeignKey(Response, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    candidate_ids = ArrayField(models.BigIntegerField(), default=list, blank=True, editable=False)
+    making = models.ForeignKey(
+        "annotation.Making", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="tasks",
+        help_text="The admin's act that made it with others.",
+    )  # fmt: skip
     overlap = models.PositiveSmallIntegerField(default=1)
     priority = models.IntegerField(default=0, help_text="Higher is asked first.")
     num_judged = models.PositiveSmallIntegerField(default=0)
@@ -125,6 +131,16 @@ class Task(models.Model):
                 fields=["response_a"],
                 condition=Q(kind="rating", repeat_of__isnull=True),
                 name="a_response_is_rated_in_one_task",
+            ),
+            models.UniqueConstraint(
+                fields=["candidate_ids"],
+                condition=Q(kind="ranking", repeat_of__isnull=True),
+                name="a_set_is_ranked_in_one_task",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="ranking", candidate_ids__len__gte=3, candidate_ids__len__lte=6)
+                | Q(~Q(kind="ranking"), candidate_ids__len=0),
+                name="a_ranking_has_3_to_6_candidates",
             ),
             models.UniqueConstraint(fields=["repeat_of", "reserved_for"], name="a_judgment_is_repeated_once"),
             models.CheckConstraint(
@@ -341,39 +357,6 @@ class Judgment(models.Model):
         if self.strength is None or self.preferred_id is None:
             return self.strength
         return self.strength if self.preferred_id == self.task.response_a_id else -self.strength
-
-
-class Rating(models.Model):
-    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="ratings")
-    criterion = models.ForeignKey(Criterion, on_delete=models.PROTECT, related_name="+")
-    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="ratings")
-    value = models.PositiveSmallIntegerField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["judgment", "criterion", "response"], name="one_value_per_criterion"),
-            models.CheckConstraint(condition=Q(value__gte=1, value__lte=9), name="a_rating_is_1_to_9"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.criterion}: {self.value}"
-
-
-class Rank(models.Model):
-    """The place one response got in a ranking: 1 is best; equal places are ties."""
-
-    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="ranks")
-    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
-    rank = models.PositiveSmallIntegerField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["judgment", "response"], name="one_rank_per_response"),
-            models.CheckConstraint(condition=Q(rank__gte=1, rank__lte=6), name="a_rank_is_1_to_6"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.rank}. {self.response}"
 
 
 class Draft(models.Model):

@@ -81,7 +81,14 @@ def make_rankings(project: Project, count: int, *, num: int = 3, **fields: objec
             Response(prompt=prompt, text=f"Answer {side} to {number}", source=f"source {side}", content_hash=f"{side}")
             for side in range(num)
         )
-        task = Task.objects.create(project=project, prompt=prompt, kind="ranking", response_a=answers[0], **fields)
+        task = Task.objects.create(
+            project=project,
+            prompt=prompt,
+            kind="ranking",
+            response_a=answers[0],
+            candidate_ids=[answer.pk for answer in answers],
+            **fields,
+        )
         Candidate.objects.bulk_create(Candidate(task=task, response=answer) for answer in answers)
         tasks.append(task)
     return tasks

@@ -72,7 +72,7 @@ def test_every_kind_of_label_makes_pairs_that_weigh_as_their_person_said(project
         return Judgment.objects.create(task=task, annotator=alice, assignment=lent, **said)
 
     judged("comparison", response_a=min(a, b, key=by_id), response_b=max(a, b, key=by_id))
-    ranking = judged("ranking", response_a=a)
+    ranking = judged("ranking", response_a=a, candidate_ids=sorted(row.pk for row in answers))
     for response, rank in ((a, 2), (b, 1), (c, 2)):
         ranking.ranks.create(response=response, rank=rank)
     for response, value in ((a, 5), (b, 3), (c, 1)):

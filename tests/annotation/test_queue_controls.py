@@ -29,7 +29,8 @@ def make_gold(tasks: list[Task]) -> list[Task]:
 def repeat(task: Task, user: User) -> Task:
     return Task.objects.create(
         project=task.project, prompt=task.prompt, kind=task.kind, response_a=task.response_a,
-        response_b=task.response_b, control="repeat", repeat_of=task, reserved_for=user,
+        response_b=task.response_b, candidate_ids=task.candidate_ids,
+        control="repeat", repeat_of=task, reserved_for=user,
     )  # fmt: skip
 
 
