@@ -13,13 +13,13 @@ class Share(NamedTuple):
     """right of num; value, low and high are None when num is 0."""
 
     right: float
-    num: int
+    num: float
     value: float | None
     low: float | None
     high: float | None
 
 
-def share(right: float, num: int) -> Share:
+def share(right: float, num: float) -> Share:
     """right/num with Wilson's (1927) 95 % score interval: it keeps within 0 … 1 and holds for few trials.
 
     right may hold halves (a tie where one of two is right). Raises ValueError unless 0 ≤ right ≤ num.

@@ -1,0 +1,153 @@
+"""Everything a judgment tells of the person who gave it, as trials that hit or miss: one statement for all figures.
+
+Each figure is a share of hits. Trials of one prompt hang together, so they are summed by prompt first; see shares.py.
+People are held against people, and simulated annotators against simulated annotators.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import connection, models
+from django.utils.translation import gettext_lazy as _
+
+from annotation.models import Project, User
+from annotation.quality.shares import Sums
+
+
+class Figure(models.TextChoices):
+    AGREEMENT = "agreement", _("agreement with the majority of the others")
+    NEARNESS = "nearness", _("ratings within one step of the others' mean")
+    GOLD = "gold", _("gold tasks judged right")
+    CONSISTENCY = "consistency", _("the same answer when asked again")
+    LEFT = "left", _("choices of the answer on the left")
+    LONGER = "longer", _("choices of the longer answer")
+
+    @property
+    def undefined(self) -> str:
+        """Why there is no figure."""
+        return str(UNDEFINED[self])
+
+
+UNDEFINED = {
+    Figure.AGREEMENT: _("Nobody else has judged the same answers, or the others are at odds about them."),
+    Figure.NEARNESS: _("Nobody else has rated the same answers."),
+    Figure.GOLD: _("No gold task has been judged yet."),
+    Figure.CONSISTENCY: _("No comparison has been asked again yet."),
+    Figure.LEFT: _("Neither of two answers has been preferred yet."),
+    Figure.LONGER: _("Neither of two answers of different lengths has been preferred yet."),
+}
+
+EVENTS = """
+WITH given AS MATERIALIZED (
+    SELECT judgment.id, judgment.annotator_id, judgment.preferred_id, judgment.strength, judgment.created_at AS at,
+           person.is_simulated, lent.is_swapped,
+           task.id AS task_id, task.kind, task.control, task.repeat_of_id, task.prompt_id,
+           task.response_a_id AS a_id, task.response_b_id AS b_id
+    FROM annotation_judgment judgment
+    JOIN annotation_task task ON task.id = judgment.task_id
+    JOIN annotation_assignment lent ON lent.id = judgment.assignment_id
+    JOIN annotation_user person ON person.id = judgment.annotator_id
+    WHERE task.project_id = %(project)s AND judgment.is_current
+), said AS (
+    -- What a vote says of two answers: 1, the first is better; 0, a tie; -1.
+    SELECT annotator_id, is_simulated, at, prompt_id, a_id, b_id,
+           CASE WHEN strength = 0 THEN 0 WHEN preferred_id = a_id THEN 1 ELSE -1 END AS said
+    FROM given WHERE kind = 'comparison' AND control = ''
+    UNION ALL
+    SELECT given.annotator_id, given.is_simulated, given.at, given.prompt_id, a.response_id, b.response_id,
+           sign(b.rank - a.rank)::int
+    FROM given
+    JOIN annotation_rank a ON a.judgment_id = given.id
+    JOIN annotation_rank b ON b.judgment_id = given.id AND a.response_id < b.response_id
+    WHERE given.kind = 'ranking' AND given.control = ''
+), beside AS (
+    -- … and how many others say which.
+    SELECT said.*,
+           count(*) FILTER (WHERE said = 1) OVER pair - (said = 1)::int AS better,
+           count(*) FILTER (WHERE said = 0) OVER pair - (said = 0)::int AS tied,
+           count(*) FILTER (WHERE said = -1) OVER pair - (said = -1)::int AS worse
+    FROM said WINDOW pair AS (PARTITION BY is_simulated, a_id, b_id)
+), rated AS (
+    SELECT given.annotator_id, given.is_simulated, given.at, given.prompt_id, rating.value,
+           count(*) OVER answer - 1 AS num_others, sum(rating.value) OVER answer - rating.value AS sum_others
+    FROM given
+    JOIN annotation_rating rating ON rating.judgment_id = given.id
+    WHERE given.kind = 'rating' AND given.control = ''
+    WINDOW answer AS (PARTITION BY given.is_simulated, rating.response_id, rating.criterion_id)
+), events AS (
+    SELECT annotator_id, is_simulated, at, prompt_id, 'agreement' AS figure,
+           greatest(better, tied, worse) = CASE said WHEN 1 THEN better WHEN 0 THEN tied ELSE worse END AS hit
+    FROM beside
+    WHERE (better > tied AND better > worse) OR (tied > better AND tied > worse) OR (worse > better AND worse > tied)
+    UNION ALL
+    SELECT annotator_id, is_simulated, at, prompt_id, 'nearness', abs(value - sum_others / num_others) <= 1
+    FROM rated WHERE num_others > 0
+    UNION ALL
+    SELECT given.annotator_id, given.is_simulated, given.at, given.prompt_id, 'gold', CASE given.kind
+        WHEN 'comparison' THEN gold.preferred_id IS NOT DISTINCT FROM given.preferred_id
+        WHEN 'ranking' THEN 1 = (
+            SELECT count(*) FROM annotation_rank place WHERE place.judgment_id = given.id AND place.rank = 1
+        ) AND EXISTS (
+            SELECT FROM annotation_rank place
+            WHERE place.judgment_id = given.id AND place.rank = 1 AND place.response_id = gold.preferred_id
+        )
+        ELSE NOT EXISTS (
+            SELECT FROM jsonb_each(gold.ratings) AS wanted(key, ends)
+            LEFT JOIN (annotation_rating rating JOIN annotation_criterion scale ON scale.id = rating.criterion_id)
+                ON rating.judgment_id = given.id AND scale.key = wanted.key
+            WHERE rating.value IS NULL OR rating.value NOT BETWEEN (ends->>0)::numeric AND (ends->>1)::numeric
+        )
+    END
+    FROM given JOIN annotation_gold gold ON gold.task_id = given.task_id
+    WHERE given.control = 'gold'
+    UNION ALL
+    SELECT again.annotator_id, again.is_simulated, again.at, again.prompt_id, 'consistency',
+           again.preferred_id IS NOT DISTINCT FROM once.preferred_id
+    FROM given again
+    JOIN given once ON once.task_id = again.repeat_of_id AND once.annotator_id = again.annotator_id
+    WHERE again.control = 'repeat' AND again.kind = 'comparison'
+    UNION ALL
+    SELECT annotator_id, is_simulated, at, prompt_id, 'left', (preferred_id = a_id) <> is_swapped
+    FROM given WHERE kind = 'comparison' AND strength > 0
+    UNION ALL
+    SELECT given.annotator_id, given.is_simulated, given.at, given.prompt_id, 'longer',
+           (given.preferred_id = given.a_id) = (char_length(a.text) > char_length(b.text))
+    FROM given
+    JOIN annotation_response a ON a.id = given.a_id
+    JOIN annotation_response b ON b.id = given.b_id
+    WHERE given.kind = 'comparison' AND given.control = '' AND given.strength > 0
+      AND char_length(a.text) <> char_length(b.text)
+), by_prompt AS (
+    SELECT {key} AS key, figure, prompt_id, count(*) AS num, count(*) FILTER (WHERE hit) AS hits
+    FROM events WHERE {scope} GROUP BY 1, 2, 3
+)
+SELECT key, figure, sum(num)::bigint, sum(hits)::bigint, count(*),
+       sum(hits * hits)::bigint, sum(hits * num)::bigint, sum(num * num)::bigint
+FROM by_prompt GROUP BY 1, 2
+"""
+
+
+def by_person(project: Project) -> Iterator[tuple[int, Figure, Sums]]:
+    """The trials of everybody: (user id, figure, sums)."""
+    return _rows(project, key="annotator_id", scope="TRUE")
+
+
+def by_week(project: Project, *, annotator: User) -> Iterator[tuple[datetime.datetime, Figure, Sums]]:
+    """One person's trials: (the week's Monday at 0:00 UTC, figure, sums)."""
+    scope = "annotator_id = %(annotator)s"
+    return _rows(project, key="date_trunc('week', at, 'UTC')", scope=scope, annotator=annotator.pk)
+
+
+def by_all(project: Project) -> Iterator[tuple[bool, Figure, Sums]]:
+    """All people's trials together, and all simulated annotators': (is simulated, figure, sums)."""
+    return _rows(project, key="is_simulated", scope="TRUE")
+
+
+def _rows(project: Project, *, key: str, scope: str, **values: Any) -> Iterator[tuple[Any, Figure, Sums]]:
+    with connection.cursor() as cursor:
+        cursor.execute(EVENTS.format(key=key, scope=scope), {"project": project.pk, **values})
+        for found, figure, *sums in cursor.fetchall():
+            yield found, Figure(figure), Sums(*sums)

@@ -1,0 +1,117 @@
+"""Everybody's work in a project, in a handful of queries however many people there are."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+from django.db.models import Count, Max, Q, Sum
+from django.db.models.functions import TruncWeek
+
+from annotation.agreement.shares import Share
+from annotation.models import Assignment, Judgment, Project, User
+from annotation.quality import events
+from annotation.quality.events import Figure
+from annotation.quality.shares import Sums, clustered
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Person:
+    """What one person did in a project, as far as it counts."""
+
+    num_labels: int = 0
+    num_voided: int = 0
+    num_skips: int = 0
+    num_flagged: int = 0
+    """Judgments with a flag."""
+    active_seconds: float | None = None
+    """Over the labels whose time is known; None where none is."""
+    num_timed: int = 0
+    last_label: datetime.datetime | None = None
+    shares: dict[Figure, Share]
+    """Every figure; its value is None where it is not defined."""
+
+    @property
+    def pace(self) -> float | None:
+        """Labels an hour of active time; None where no time is known."""
+        return 3600 * self.num_timed / self.active_seconds if self.active_seconds else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Week:
+    monday: datetime.date
+    num_labels: int
+    shares: dict[Figure, Share]
+
+
+def people_of(project: Project) -> dict[int, Person]:
+    """By user id: everybody who has judged or skipped something here. Three queries."""
+    sums: dict[int, dict[Figure, Sums]] = {}
+    for annotator, figure, found in events.by_person(project):
+        sums.setdefault(annotator, {})[figure] = found
+    skips = dict(
+        Assignment.objects.in_project(project)
+        .filter(status=Assignment.Status.SKIPPED)
+        .values_list("annotator")
+        .annotate(num=Count("pk"))
+        .order_by()
+    )
+    work = {row.pop("annotator"): row for row in _work(project)}
+    return {
+        annotator: Person(
+            num_skips=skips.get(annotator, 0), shares=_shares(sums.get(annotator, {})), **work.get(annotator, {})
+        )
+        for annotator in {*work, *skips}
+    }
+
+
+def nobody() -> Person:
+    """Who has done nothing yet."""
+    return Person(shares=_shares({}))
+
+
+def whole_of(project: Project) -> dict[bool, dict[Figure, Share]]:
+    """The figures of all people together, and (under True) of all simulated annotators."""
+    sums: dict[bool, dict[Figure, Sums]] = {False: {}, True: {}}
+    for is_simulated, figure, found in events.by_all(project):
+        sums[is_simulated][figure] = found
+    return {is_simulated: _shares(found) for is_simulated, found in sums.items()}
+
+
+def weeks_of(project: Project, *, annotator: User) -> list[Week]:
+    """From the first week with a label to the last, weeks without one included. Two queries."""
+    counted = Judgment.objects.counted().of(annotator).in_project(project).order_by()
+    nums = dict(
+        counted.values_list(TruncWeek("created_at", tzinfo=datetime.UTC)).annotate(num=Count("pk"))
+    )  # fmt: skip
+    if not nums:
+        return []
+    sums: dict[datetime.datetime, dict[Figure, Sums]] = {}
+    for monday, figure, found in events.by_week(project, annotator=annotator):
+        sums.setdefault(monday, {})[figure] = found
+    first, last = min(nums), max(nums)
+    mondays = [first + datetime.timedelta(weeks=week) for week in range((last - first).days // 7 + 1)]
+    return [Week(monday.date(), nums.get(monday, 0), _shares(sums.get(monday, {}))) for monday in mondays]
+
+
+def _work(project: Project) -> list[dict[str, Any]]:
+    counted = Q(is_current=True)
+    rows: Any = (
+        Judgment.objects.in_project(project)
+        .order_by()
+        .values("annotator")
+        .annotate(
+            num_labels=Count("pk", filter=counted),
+            num_voided=Count("pk", filter=Q(voiding__isnull=False)),
+            num_flagged=Count("pk", filter=counted & Q(flags__len__gt=0)),
+            num_timed=Count("active_seconds", filter=counted),
+            active_seconds=Sum("active_seconds", filter=counted),
+            last_label=Max("created_at", filter=counted),
+        )
+    )
+    return list(rows)
+
+
+def _shares(sums: dict[Figure, Sums]) -> dict[Figure, Share]:
+    return {figure: clustered(sums.get(figure, Sums())) for figure in Figure}
