@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from annotation.views import annotate, guidelines, home, leaderboard, people, project, tasks
+from annotation.views import annotate, guidelines, home, leaderboard, people, person, project, tasks
 
 app_name = "annotation"
 
@@ -13,6 +13,10 @@ project_urls = [
     path("undo/", annotate.undo, name="undo"),
     path("guidelines/", guidelines.guidelines, name="guidelines"),
     path("people/", people.people, name="people"),
+    path("people/csv/", person.people_csv, name="people_csv"),
+    path("people/<int:pk>/", person.person, name="person"),
+    path("people/<int:pk>/void/", person.void, name="void"),
+    path("voidings/<int:pk>/restore/", person.restore, name="restore"),
     path("people/<int:pk>/pause/", people.member_pause, name="member_pause"),
     path("tasks/", tasks.tasks, name="tasks"),
     path("leaderboard/", leaderboard.board, name="leaderboard"),

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from annotation import actions, queue
-from annotation.models import Assignment, Project, Role, User
+from annotation.models import Assignment, Project, Role, User, Voiding
 from tests.training import rows
 from training.models import ModelVersion, Run
 
@@ -56,6 +56,10 @@ EXPECTED = {
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
     "annotation:tasks": Expected(ADMINS, "slug"),
+    "annotation:people_csv": Expected(ADMINS, "slug"),
+    "annotation:person": Expected(ADMINS, "slug member"),
+    "annotation:void": Expected((302, 404, 403, 403, 422), "slug member", method="post"),
+    "annotation:restore": Expected(ADMINS_CHANGE, "slug voiding", method="post"),
     "annotation:leaderboard": Expected(REVIEWERS, "slug"),
     "annotation:leaderboard_csv": Expected(REVIEWERS, "slug"),
     "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
@@ -96,6 +100,7 @@ class World:
     people: dict[str, User]
     project: Project
     lent: Assignment
+    voiding: Voiding
     run: Run
     a: ModelVersion
     b: ModelVersion
@@ -106,6 +111,7 @@ class World:
             "slug": ("slug", self.project.slug),
             "member": ("pk", bob.pk),
             "assignment": ("pk", self.lent.pk),
+            "voiding": ("pk", self.voiding.pk),
             "run": ("pk", self.run.pk),
             "version": ("pk", self.b.pk),
             "chart": ("chart", "reward"),
@@ -150,7 +156,8 @@ def world(db: None) -> World:
     lent = queue.claim(people["alice"], project=project)
     assert lent
     assert tuned.run
-    return World(people, project, lent, tuned.run, base, tuned)
+    voiding = project.voidings.create(annotator=people["alice"], reason="guessed", voided_by=people["dana"])
+    return World(people, project, lent, voiding, tuned.run, base, tuned)
 
 
 def test_every_address_says_who_may_come() -> None:

@@ -83,6 +83,7 @@ def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict
     other = User.objects.create(username=f"<script>{MARK}()</script>")
     for user in (dana, other):
         actions.add_member(project, user=user, role=Role.ADMIN)
+    project.voidings.create(annotator=other, reason=ATTACK, voided_by=other)
     Guidelines.objects.create(project=project, version=1, text=ATTACK)
     Criterion.objects.create(project=project, key="k", name=ATTACKS[0], low_anchor=ATTACKS[1], high_anchor=ATTACKS[2])
     messages = [{"role": role, "content": ATTACK} for role in ("system", "user", "assistant", "user")]
@@ -118,6 +119,7 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         reverse("annotation:home"),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "leaderboard")),
+        reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
         reverse("training:freeze", args=[slug]),
         reverse("training:dashboard"),
         reverse("training:run_new") + f"?project={slug}&kind=policy",

@@ -21,7 +21,7 @@ def share(value: float | Literal[""] | None, digits: int = 1) -> str:
     """A share from 0 to 1, in percent; a dash where it is not defined (a template's missing value is an empty text)."""
     if value is None or value == "":
         return NONE
-    return _("%(percent)s %%") % {"percent": formats.number_format(round(100 * value, digits), digits)}
+    return _("%(percent)s\u202f%%") % {"percent": formats.number_format(round(100 * value, digits), digits)}
 
 
 @register.filter

@@ -11,6 +11,7 @@ from annotation import actions
 from annotation.forms import MemberForm
 from annotation.models import Membership, Project, Role
 from annotation.views.access import PersonRequest, person_required, project_for
+from annotation.views.person import quality_of
 
 
 @person_required
@@ -30,6 +31,7 @@ def people(request: PersonRequest, slug: str) -> HttpResponse:
         "project": project,
         "role": Role.ADMIN,
         "members": members_of(project),
+        "quality": quality_of(project),
         "form": form,
         "roles": Role.choices,
     }
