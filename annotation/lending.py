@@ -1,19 +1,32 @@
-"""The statement that finds a person's next task and lends it, content and all. Who calls it holds their membership.
+"""The statements that read a person's task, content and all: the next one, found and lent; and one they hold.
 
-One statement, so any number of people may ask at once; prepared, because planning it takes longer than carrying it out.
+Finding and lending is one statement, so any number of people may ask at once. Who calls it holds the membership's lock.
 """
 
 from __future__ import annotations
 
-from annotation.models import Assignment, Prompt, Response, Task
-from annotation.statements import Columns
+from collections.abc import Iterator
+from typing import Any
+
+from annotation.models import Assignment, Project, Prompt, Response, Task
+from annotation.statements import Columns, Row
 
 # What a page shows. Where an answer comes from is left out: annotators never learn it.
 UNSHOWN = ("source", "content_hash", "parent", "author", "metadata", "external_id", "created_at")
 ASSIGNMENT = Columns(Assignment, "chosen")
 TASK = Columns(Task, "task")
+PROJECT = Columns(Project, "project")
 PROMPT = Columns(Prompt, "prompt", but=UNSHOWN)
 RESPONSE_A, RESPONSE_B = (Columns(Response, name, but=UNSHOWN) for name in ("response_a", "response_b"))
+
+CONTENT = f"""SELECT {ASSIGNMENT.sql},
+    EXISTS (SELECT FROM annotation_judgment said WHERE said.assignment_id = chosen.id),
+    {TASK.sql}, {PROMPT.sql}, {RESPONSE_A.sql}, {RESPONSE_B.sql}"""
+ITS_CONTENT = """\
+JOIN annotation_task task ON task.id = chosen.task_id
+JOIN annotation_prompt prompt ON prompt.id = task.prompt_id
+JOIN annotation_response response_a ON response_a.id = task.response_a_id
+LEFT JOIN annotation_response response_b ON response_b.id = task.response_b_id"""
 
 LOOK = """
     SELECT task.id, task.kind, task.repeat_of_id
@@ -142,10 +155,29 @@ WITH held AS MATERIALIZED (
 ), chosen AS (
     SELECT * FROM lent UNION ALL SELECT * FROM annotation_assignment WHERE id = (SELECT id FROM again)
 )
-SELECT {ASSIGNMENT.sql}, {TASK.sql}, {PROMPT.sql}, {RESPONSE_A.sql}, {RESPONSE_B.sql}
+{CONTENT}
 FROM chosen
-JOIN annotation_task task ON task.id = chosen.task_id
-JOIN annotation_prompt prompt ON prompt.id = task.prompt_id
-JOIN annotation_response response_a ON response_a.id = task.response_a_id
-LEFT JOIN annotation_response response_b ON response_b.id = task.response_b_id
+{ITS_CONTENT}
 """
+
+HELD = f"""
+{CONTENT}, {PROJECT.sql}
+FROM annotation_assignment chosen
+{ITS_CONTENT}
+JOIN annotation_project project ON project.id = task.project_id
+JOIN annotation_membership membership ON membership.project_id = project.id
+WHERE chosen.id = %(assignment)s AND chosen.annotator_id = %(user)s
+  AND membership.user_id = %(user)s AND NOT membership.is_paused
+"""
+
+
+def read(row: Row, project: Project | None = None) -> Assignment:
+    """The assignment of a row of NEXT, whose project is known, or of HELD."""
+    values: Iterator[Any] = iter(row)
+    assignment: Assignment = ASSIGNMENT.instance(values)
+    assignment.was_judged = next(values)
+    task = assignment.task = TASK.instance(values)
+    task.prompt = PROMPT.instance(values)
+    task.response_a, task.response_b = RESPONSE_A.instance(values), RESPONSE_B.instance(values)
+    task.project = project or PROJECT.instance(values)
+    return assignment

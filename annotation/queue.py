@@ -20,10 +20,10 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation.lending import ASSIGNMENT, NEXT, PROMPT, RESPONSE_A, RESPONSE_B, TASK
+from annotation.lending import HELD, NEXT, read
 from annotation.models import Assignment, Project, Task, User
 from annotation.models.work import REPEAT_AFTER
-from annotation.statements import Row, prepared
+from annotation.statements import prepared
 
 # Of the membership, and whether any lease has run out: a look at the first entry of a small index.
 LOCK = """
@@ -92,18 +92,17 @@ def claim(user: User, *, project: Project, beside: Collection[int] = ()) -> Assi
             "expires_at": now + _lease(project),
         },
     )
-    return _assignment(rows[0], project) if rows else None
-
-
-def _assignment(row: Row, project: Project) -> Assignment:
-    values = iter(row)
-    assignment: Assignment = ASSIGNMENT.instance(values)
-    task = assignment.task = TASK.instance(values)
-    task.project, task.prompt = project, PROMPT.instance(values)
-    task.response_a, task.response_b = RESPONSE_A.instance(values), RESPONSE_B.instance(values)
-    if task.kind == Task.Kind.RANKING and not assignment.order:
+    assignment = read(rows[0], project) if rows else None
+    if assignment and assignment.task.kind == Task.Kind.RANKING and not assignment.order:
         _arrange(assignment)
     return assignment
+
+
+def held(user: User, pk: int) -> Assignment | None:
+    """The user's own assignment with its content, whatever has become of the lease; None while they are not at work
+    in its project."""
+    rows = prepared(HELD, {"assignment": pk, "user": user.pk})
+    return read(rows[0]) if rows else None
 
 
 def _arrange(assignment: Assignment) -> None:

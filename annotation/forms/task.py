@@ -78,7 +78,7 @@ class JudgmentForm(forms.Form):
             self.shown["right_correction"] = assignment.right
         initial: dict[str, Any] = {"submission_key": uuid.uuid4()}
         initial |= {name: response.text for name, response in self.shown.items()}
-        if undone := undone_judgment(assignment):
+        if data is None and assignment.was_judged is not False and (undone := undone_judgment(assignment)):
             initial |= self.values_of(undone)
         super().__init__(data, initial=initial)
         for name in self.shown:

@@ -225,6 +225,9 @@ class Assignment(models.Model):
     skip_reason = models.CharField(max_length=20, choices=SkipReason.choices, blank=True)
     skip_note = models.TextField(blank=True)
 
+    was_judged: bool | None = None
+    """Not a column: whether there is a judgment of it, given and undone, say; None where nobody has looked."""
+
     objects = AssignmentQuerySet.as_manager()
 
     class Meta:

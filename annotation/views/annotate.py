@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation import actions
+from annotation import actions, queue
 from annotation.forms import SkipForm, form_for
 from annotation.models import Assignment, Project
 from annotation.views.access import PersonRequest, person_required, project_for, refuse_paused
@@ -81,9 +81,9 @@ def undo(request: PersonRequest, slug: str) -> HttpResponse:
 
 def assignment_for(request: PersonRequest, pk: int) -> Assignment:
     """The person's own, in a project they are still in; 403 with a sentence while they are paused there, else 404."""
-    own = Assignment.objects.of(request.user).with_content()
-    found = own.filter(pk=pk, task__project__in=Project.objects.visible_to(request.user)).first()
+    found = queue.held(request.user, pk)
     if found is None:
-        refuse_paused(request.user, Project.objects.filter(tasks__assignments__in=own.filter(pk=pk)))
+        own = Assignment.objects.of(request.user).filter(pk=pk)
+        refuse_paused(request.user, Project.objects.filter(tasks__assignments__in=own))
         raise Http404
     return found

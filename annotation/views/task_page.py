@@ -15,13 +15,13 @@ from django.forms.boundfield import BoundWidget
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation import keys, queue
 from annotation.forms import JudgmentForm, SkipForm, form_for
 from annotation.models import Assignment, Guidelines, Judgment, Project, Revision, User
 from annotation.models.work import JudgmentQuerySet
+from annotation.standing import Standing, standing_of
 from annotation.views.access import PersonRequest
 
 CHOICES = [f"choice_{number}" for number in range(1, 8)]
@@ -49,9 +49,12 @@ class TaskPage:
     """What is wrong with what they said of this task."""
 
     @cached_property
+    def standing(self) -> Standing:
+        return standing_of(self.person, self.project)
+
+    @property
     def num_today(self) -> int:
-        midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-        return self._own().since(midnight).count()
+        return self.standing.num_today
 
     @cached_property
     def can_undo(self) -> bool:
@@ -94,10 +97,8 @@ class TaskPage:
     @cached_property
     def new_guidelines(self) -> Guidelines | None:
         """The current version, when the person's last judgment here was made under another."""
-        last = self._own().order_by("-created_at", "-id").first()
-        if self.guidelines and last and last.guidelines_id != self.guidelines.pk:
-            return self.guidelines
-        return None
+        _num_today, last, current = self.standing
+        return self.guidelines if last and last != current else None
 
     @property
     def title(self) -> str:

@@ -1,0 +1,37 @@
+"""How far a person is in a project, in one statement: what every answer to a judgment tells them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from django.utils import timezone
+
+from annotation.models import Project, User
+from annotation.statements import prepared
+
+STANDING = """
+SELECT (
+    SELECT count(*) FROM annotation_judgment said JOIN annotation_task task ON task.id = said.task_id
+    WHERE said.annotator_id = %(user)s AND said.created_at >= %(midnight)s AND said.is_current
+      AND task.project_id = %(project)s
+), (
+    SELECT said.guidelines_id FROM annotation_judgment said JOIN annotation_task task ON task.id = said.task_id
+    WHERE said.annotator_id = %(user)s AND said.is_current AND task.project_id = %(project)s
+    ORDER BY said.created_at DESC, said.id DESC LIMIT 1
+), (SELECT id FROM annotation_guidelines WHERE project_id = %(project)s ORDER BY version DESC LIMIT 1)
+"""
+
+
+class Standing(NamedTuple):
+    num_today: int
+    """Judgments that count, since midnight where the server is."""
+    last_guidelines: int | None
+    """The version under which they judged last (id)."""
+    guidelines: int | None
+    """The current version (id)."""
+
+
+def standing_of(user: User, project: Project) -> Standing:
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = prepared(STANDING, {"user": user.pk, "project": project.pk, "midnight": midnight})
+    return Standing(*rows[0])
