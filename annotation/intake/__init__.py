@@ -11,19 +11,32 @@ from annotation.intake.content import (
     add_ratings,
     add_responses,
 )
-from annotation.intake.formats import Format
-from annotation.intake.importing import CreateTasks, ImportReport, LineError, import_lines
+from annotation.intake.files import FILE_TYPES, FileType, detect_type, opened, read_file
+from annotation.intake.formats import FORMATS, Format
+from annotation.intake.importing import CreateTasks, ImportReport, LineError, Options, import_lines, import_records
+from annotation.intake.records import Place, Record, read_jsonl
 
 __all__ = [
+    "FILE_TYPES",
+    "FORMATS",
     "CreateTasks",
+    "FileType",
     "Format",
     "ImportReport",
     "LineError",
     "NewResponse",
+    "Options",
+    "Place",
+    "Record",
     "add_answered_prompts",
     "add_comparisons",
     "add_prompt",
     "add_ratings",
     "add_responses",
+    "detect_type",
     "import_lines",
+    "import_records",
+    "opened",
+    "read_file",
+    "read_jsonl",
 ]

@@ -1,306 +1,89 @@
-"""What a line of a file says: one JSON object in, one Entry out, no database. docs/formats.md is its description.
+"""What a line of a file says: one object in, what was said out, no database. docs/formats.md is its description.
 
-Whatever is wrong with a line is a ValueError with a sentence for the person who sent it.
+Which format a line has shows in its keys; whatever is wrong with it is a ValueError with a sentence.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import json
-import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from django.utils.translation import gettext as _
 
-from annotation.intake.content import NewPrompt, NewResponse
-from annotation.intake.conversations import Messages, read_answer, read_prompt, split_pair
-from annotation.intake.golds import GoldSaid, gold_of, gold_of_pair
-from annotation.intake.rankings import ranks_of, responses_of, shown_of
-from annotation.intake.values import (
-    external_id_of,
-    flag_of,
-    metadata_of,
-    moment_of,
-    seconds_of,
-    short,
-    text_of,
-)
-from annotation.models import Judgment
+from annotation.columns import NESTED
+from annotation.intake.entries import Entry
+from annotation.intake.foreign import read_battle, read_ratings, read_tree, read_unpaired
+from annotation.intake.own import read_judgment, read_preference, read_prompts
+from annotation.intake.tools import read_argilla, read_label_studio
 
-Format = Literal["auto", "prompts", "preferences", "judgments"]
-LONGEST_LINE = 4_000_000
-"""Characters; a longer line is a file of another kind (a JSON array, a binary), not a conversation."""
-ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""A NUL character as JSON writes it; the six characters \\\\u0000 of a program's text are none."""
+Format = Literal[
+    "auto", "prompts", "preferences", "judgments",
+    "kto", "ultrafeedback", "arena", "open_assistant", "label_studio", "argilla",
+]  # fmt: skip
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Said:
-    """A judgment in a file. Responses are named by their place in the entry's list."""
-
-    annotator: str = ""
-    """Empty: the import itself."""
-    is_simulated: bool = False
-    preferred: int | None = None
-    strength: int | None = None
-    both_bad: bool = False
-    ratings: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Criterion key to value."""
-    ranks: list[int] = dataclasses.field(default_factory=list)
-    """Of a ranking: the place of each response, 1 the best."""
-    flags: list[str] = dataclasses.field(default_factory=list)
-    rationale: str = ""
-    corrections: list[tuple[int, str]] = dataclasses.field(default_factory=list)
-    shown_first: int | None = None
-    shown: list[int] | None = None
-    """Of a ranking: the responses in the order of the page."""
-    is_repeat: bool = False
-    """Said of a task that the annotator had judged before."""
-    active_seconds: float | None = None
-    judged_at: datetime.datetime | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One line: a prompt, its responses, and what somebody said of them."""
-
-    prompt: NewPrompt
-    responses: list[NewResponse]
-    said: Said | None = None
-    gold: GoldSaid | None = None
-    """The right answer, which makes it a gold task."""
-
-
-def read_line(raw: str | bytes, *, format: Format, source: str) -> Entry:
+def read_row(row: dict[str, Any], *, format: Format, source: str) -> list[Entry]:
     """source: the label of responses that name none. Raises ValueError with a sentence."""
-    row = _parse(raw)
-    if format == "auto":
-        format = _detect(row)
-    if format == "prompts":
-        return _prompts(row, source)
-    if format == "preferences":
-        return _preferences(row, source)
-    if format == "judgments":
-        return _judgments(row, source)
+    match detect(row) if format == "auto" else format:
+        case "prompts":
+            return [read_prompts(row, source)]
+        case "preferences":
+            return [read_preference(row, source)]
+        case "judgments":
+            return [read_judgment(row, source)]
+        case "kto":
+            return read_unpaired(with_key(row, "completion"), source)
+        case "ultrafeedback":
+            return read_ratings(with_key(row, "completions"), source)
+        case "arena":
+            return read_battle(row, source)
+        case "open_assistant":
+            return read_tree(row, source)
+        case "label_studio":
+            return read_label_studio(row, source)
+        case "argilla":
+            return read_argilla(row, source)
     raise ValueError(_("There is no format “%(format)s”.") % {"format": format})
 
 
-def _detect(row: dict[str, Any]) -> Format:
-    if "chosen" in row or "rejected" in row:
+def detect(row: dict[str, Any]) -> Format:
+    keys = row.keys()
+    if "chosen" in keys or "rejected" in keys:
         return "preferences"
-    return "judgments" if "response_a" in row or "ranks" in row or row.get("kind") == "ranking" else "prompts"
+    if "response_a" in keys or "ranks" in keys or row.get("kind") == "ranking":
+        return "judgments"
+    if "conversation_a" in keys and "winner" in keys:
+        return "arena"
+    if "message_tree_id" in keys:
+        return "open_assistant"
+    if "data" in keys and ("annotations" in keys or "predictions" in keys):
+        return "label_studio"
+    if isinstance(row.get("fields"), dict):
+        return "argilla"
+    if "completions" in keys:
+        return "ultrafeedback"
+    return "kto" if "completion" in keys and "label" in keys else "prompts"
 
 
-def _parse(raw: str | bytes) -> dict[str, Any]:
-    if len(raw) > LONGEST_LINE:
-        raise ValueError(
-            _("The line is longer than %(most)d characters: give one object a line.") % {"most": LONGEST_LINE}
-        )
-    try:
-        text = raw.decode() if isinstance(raw, bytes) else raw
-        row = json.loads(text.lstrip("\ufeff"), parse_constant=_refuse_constant)
-    except UnicodeDecodeError:
-        raise ValueError(_("The line is not UTF-8 text: save the file as UTF-8.")) from None
-    except json.JSONDecodeError as error:
-        wrong = f"{error.msg}, character {error.colno}"
-        raise ValueError(_("The line is not JSON (%(error)s).") % {"error": wrong}) from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(_("The line is not JSON (%(error)s).") % {"error": error}) from None
-    if not isinstance(row, dict):
-        raise ValueError(_("The line is not a JSON object: give one {…} a line (JSONL), not a list."))
-    _refuse_unstorable(row)
+def with_key(row: dict[str, Any], key: str) -> dict[str, Any]:
+    if key not in row:
+        raise ValueError(_("“%(key)s” is missing.") % {"key": key})
     return row
 
 
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _refuse_unstorable(row: dict[str, Any]) -> None:
-    """PostgreSQL keeps neither NUL characters nor halves of surrogate pairs."""
-    text = json.dumps(row, ensure_ascii=False)
-    if ESCAPED_NUL.search(text):
-        raise ValueError(_("The text contains a character that cannot be kept (NUL): remove it."))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(_("The text contains half a character (a lone surrogate): remove it.")) from None
-
-
-# --- prompts ----------------------------------------------------------------------------------------------------
-
-
-def _prompts(row: dict[str, Any], source: str) -> Entry:
-    messages, used = read_prompt(row)
-    responses = row.get("responses", [])
-    if not isinstance(responses, list):
-        raise ValueError(_("“responses” must be a list."))
-    return Entry(
-        prompt=NewPrompt(messages, external_id_of(row), metadata_of(row, used | {"id", "prompt_id", "responses"})),
-        responses=[_response(value, source, number) for number, value in enumerate(responses, start=1)],
-    )
-
-
-def _response(value: Any, source: str, number: int) -> NewResponse:
-    if isinstance(value, str):
-        return NewResponse(value, source)
-    if not isinstance(value, dict):
-        raise ValueError(_("Response %(number)d must be a text or an object with “text”.") % {"number": number})
-    text = value.get("text", value.get("content"))
-    if not isinstance(text, str):
-        raise ValueError(_("Response %(number)d has no “text”.") % {"number": number})
-    label = text_of(value, "source") or text_of(value, "model") or source
-    return NewResponse(text, short(label, "source"), metadata_of(value, {"text", "content", "role", "source", "model"}))
-
-
-# --- preferences ------------------------------------------------------------------------------------------------
-
-
-def _preferences(row: dict[str, Any], source: str) -> Entry:
-    for key in ("chosen", "rejected"):
-        if key not in row:
-            raise ValueError(_("“%(key)s” is missing.") % {"key": key})
-    messages: Messages
-    if {"prompt", "messages", "instruction"} & row.keys():
-        messages, used = read_prompt(row)
-        chosen = read_answer(row["chosen"], after=messages, name="chosen")
-        rejected = read_answer(row["rejected"], after=messages, name="rejected")
-    else:
-        used = set()
-        messages, chosen, rejected = split_pair(row["chosen"], row["rejected"])
-    if chosen == rejected:
-        raise ValueError(_("The chosen and the rejected answer are the same."))
-    used |= {"id", "prompt_id", "chosen", "rejected", "strength", "annotator", "is_simulated", "rationale", "gold"}
-    gold = gold_of_pair(row)
-    sources = {"chosen_source", "chosen_model", "rejected_source", "rejected_model"}
-    return Entry(
-        prompt=NewPrompt(messages, external_id_of(row), metadata_of(row, used | sources)),
-        responses=[
-            NewResponse(chosen, _label(row, "chosen", source)),
-            NewResponse(rejected, _label(row, "rejected", source)),
-        ],
-        said=Said(
-            annotator=short(text_of(row, "annotator"), "annotator", 150),
-            is_simulated=flag_of(row, "is_simulated"),
-            preferred=0,
-            strength=_degree(row),
-            rationale=text_of(row, "rationale"),
-        )
-        if gold is None or text_of(row, "annotator")
-        else None,
-        gold=gold,
-    )
-
-
-def _label(row: dict[str, Any], side: str, source: str) -> str:
-    """Never “chosen” or “rejected”: a source must not tell what people are asked."""
-    return short(text_of(row, f"{side}_source") or text_of(row, f"{side}_model") or source, f"{side}_source")
-
-
-def _degree(row: dict[str, Any]) -> int:
-    """How much better, 1 to 3; a mean over people (1.5) is rounded."""
-    strength = row.get("strength", Judgment.PLAIN_STRENGTH)
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 < strength <= 3:
-        raise ValueError(_("“strength” must be a number from 1 (slightly) to 3 (much better)."))
-    return max(1, round(strength))
-
-
-# --- judgments --------------------------------------------------------------------------------------------------
-
-
-def _judgments(row: dict[str, Any], source: str) -> Entry:
-    messages, _used = read_prompt(row)
-    is_ranking = row.get("kind") == "ranking" or "ranks" in row
-    sides: list[str | int]
-    if is_ranking:
-        given = responses_of(row)
-        sides = list(range(1, len(given) + 1))
-    else:
-        sides = [side for side in ("a", "b") if row.get(f"response_{side}") is not None]
-        if "a" not in sides:
-            raise ValueError(_("“%(key)s” is missing.") % {"key": "response_a"})
-        given = [row[f"response_{side}"] for side in sides]
-    responses = [_response(value, source, number) for number, value in enumerate(given, start=1)]
-    if len({response.text for response in responses}) < len(responses):
-        raise ValueError(_("Two of the answers are the same.") if is_ranking else _("The two answers are the same."))
-    gold = gold_of(row, len(responses))
-    prompt = NewPrompt(messages, short(text_of(row, "prompt_id"), "prompt_id"))
-    return Entry(prompt=prompt, responses=responses, said=_said(row, sides, may_be_silent=gold is not None), gold=gold)
-
-
-def _said(row: dict[str, Any], sides: list[str | int], *, may_be_silent: bool) -> Said | None:
-    """sides: what the line calls its responses. may_be_silent: a line without an annotator says nothing."""
-    annotator = text_of(row, "annotator")
-    if not annotator:
-        if may_be_silent:
-            return None
-        raise ValueError(_("“%(key)s” is missing.") % {"key": "annotator"})
-    said = Said(
-        annotator=short(annotator, "annotator", 150),
-        is_simulated=flag_of(row, "is_simulated"),
-        flags=_flags(row),
-        rationale=text_of(row, "rationale"),
-        corrections=_corrections(row, sides),
-        is_repeat=row.get("control") == "repeat",
-        active_seconds=seconds_of(row),
-        judged_at=moment_of(row),
-    )
-    if len(sides) > 2:
-        return dataclasses.replace(said, ranks=ranks_of(row, len(sides)), shown=shown_of(row, len(sides)))
-    return _compared(said, row) if len(sides) == 2 else _rated(said, row)
-
-
-def _compared(said: Said, row: dict[str, Any]) -> Said:
-    preferred, strength, both_bad = row.get("preferred"), row.get("strength"), flag_of(row, "both_bad")
-    if preferred not in ("a", "b", None):
-        raise ValueError(_('“preferred” must be "a", "b" or null.'))
-    if isinstance(strength, bool) or strength not in (0, 1, 2, 3):
-        raise ValueError(_("“strength” must be 0 (tie), 1, 2 or 3."))
-    if (strength == 0) != (preferred is None) or (both_bad and preferred is not None):
-        raise ValueError(
-            _("“preferred” and “strength” disagree: a tie (and both bad) prefers none and has strength 0.")
-        )
-    shown = row.get("shown")
-    if shown not in ("ab", "ba", None):
-        raise ValueError(_('“shown” must be "ab", "ba" or null.'))
-    return dataclasses.replace(
-        said,
-        preferred=None if preferred is None else "ab".index(preferred),
-        strength=strength,
-        both_bad=both_bad,
-        shown_first=None if shown is None else "ab".index(shown[0]),
-    )
-
-
-def _rated(said: Said, row: dict[str, Any]) -> Said:
-    ratings = row.get("ratings")
-    if not isinstance(ratings, dict) or not ratings:
-        raise ValueError(
-            _("A rating needs “ratings”: an object of criterion and value; a comparison needs “response_b”.")
-        )
-    for key, value in ratings.items():
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(_("The rating “%(key)s” must be a whole number.") % {"key": key})
-    return dataclasses.replace(said, ratings=ratings)
-
-
-def _flags(row: dict[str, Any]) -> list[str]:
-    flags = row.get("flags") or []
-    if not isinstance(flags, list) or any(flag not in Judgment.Flag.values for flag in flags):
-        raise ValueError(_("“flags” must be a list of: %(flags)s.") % {"flags": ", ".join(Judgment.Flag.values)})
-    return flags
-
-
-def _corrections(row: dict[str, Any], sides: list[str | int]) -> list[tuple[int, str]]:
-    corrections = row.get("corrections") or []
-    sentence = _('“corrections” must be a list of {"of": %(names)s, "text": …}.')
-    sentence %= {"names": _(" or ").join(json.dumps(side) for side in sides)}
-    if not isinstance(corrections, list):
-        raise ValueError(sentence)
-    for correction in corrections:
-        if not isinstance(correction, dict) or correction.get("of") not in sides:
-            raise ValueError(sentence)
-        if not isinstance(correction.get("text"), str) or not correction["text"].strip():
-            raise ValueError(sentence)
-    return [(sides.index(correction["of"]), correction["text"]) for correction in corrections]
+def mapped(row: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+    """The row with its columns under our keys. mapping: our key to the file's column; `response_a.source` is a part."""
+    if not mapping:
+        return row
+    taken = set(mapping.values())
+    found = {key: value for key, value in row.items() if key not in taken}
+    for key, column in mapping.items():
+        if (value := row.get(column)) is None:
+            continue
+        whole, _dot, part = key.partition(".")
+        if part and whole in NESTED:
+            found.setdefault(whole, {})[part] = value
+        else:
+            found[key] = value
+    return found

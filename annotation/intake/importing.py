@@ -5,11 +5,13 @@ A bad line never loses the good ones: it becomes a sentence with its number. The
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, NamedTuple
 
 from django.db import connection, transaction
 
@@ -25,14 +27,18 @@ from annotation.intake.content import (
     question_of,
     rating_of,
 )
-from annotation.intake.formats import Entry, Format, read_line
+from annotation.intake.entries import Entry
+from annotation.intake.formats import Format, mapped, read_row
 from annotation.intake.golds import GoldOfTask, keep_golds
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
+from annotation.intake.records import Place, Record, records_of_lines
 from annotation.models import Project, User
 
 logger = logging.getLogger(__name__)
 BATCH = 2000
 """Lines in a transaction."""
+MOST_BYTES = 16_000_000
+"""Of a file, in the hand at a time."""
 MANY_TASKS = 1000
 """From so many new tasks on, the database is told at once, else its plans are those of an empty queue for a while."""
 
@@ -63,6 +69,28 @@ class ImportReport:
     errors: list[LineError] = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a file is taken in.
+
+    source: where it comes from: the label of responses that name none, and part of the import's annotator's name.
+    create_tasks: ask people to compare every two responses of a prompt, or to rate each; "" asks only what the file's
+    judgments answer. overlap: how many people judge each task in all, imported judgments included; None: the project's
+    for created tasks, and no more than the imported ones for judged tasks. mapping: our key to the file's column.
+    """
+
+    source: str
+    format: Format = "auto"
+    create_tasks: CreateTasks = ""
+    overlap: int | None = None
+    priority: int = 0
+    mapping: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.source.strip()[:190] or "import"
+
+
 def import_lines(
     project: Project,
     lines: Iterable[str | bytes],
@@ -74,94 +102,119 @@ def import_lines(
     overlap: int | None = None,
     priority: int = 0,
 ) -> ImportReport:
-    """Take in a file's lines.
+    """Take in lines of JSON; the rest as Options says."""
+    options = Options(source=source, format=format, create_tasks=create_tasks, overlap=overlap, priority=priority)
+    return import_records(project, records_of_lines(lines), options, by=by)
 
-    source: where they come from: the label of responses that name none, and part of the import's annotator's name.
-    create_tasks: ask people to compare every two responses of a prompt, or to rate each; "" asks only what the file's
-    judgments answer. overlap: how many people judge each task in all, imported judgments included; None: the project's
-    for created tasks, and no more than the imported ones for judged tasks.
-    """
+
+def import_records(
+    project: Project, records: Iterable[Record], options: Options, *, by: User | None = None
+) -> ImportReport:
+    """Take in a file's records, a batch in a transaction."""
     report = ImportReport()
-    source = source.strip()[:190] or "import"
-    criteria = dict(project.criteria.values_list("key", "scale_max"))
-    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    for batch in _batches(numbered):
-        entries = list(_read(batch, report, format=format, source=source, criteria=criteria))
+    batches = ahead(Batches(project, records, options))
+    for batch in batches:
         with transaction.atomic():
             lock(project)
-            _write(
-                project,
-                entries,
-                report,
-                by=by,
-                source=source,
-                create_tasks=create_tasks,
-                overlap=overlap,
-                priority=priority,
-            )
-    if report.num_tasks >= MANY_TASKS:
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE annotation_task, annotation_assignment")
+            take_in(project, batch, report, options, by=by)
+    settle(report)
     report.errors.sort(key=lambda error: error.line)
     logger.info(
         "import of %s into %s by %s: %s lines, %s of them bad",
-        *(source, project.slug, by or "a command", report.num_lines, len(report.errors)),
+        *(options.label, project.slug, by or "a command", report.num_lines, len(report.errors)),
     )
     return report
 
 
-def _batches(lines: Iterator[tuple[int, str | bytes]]) -> Iterator[list[tuple[int, str | bytes]]]:
-    while batch := list(itertools.islice(lines, BATCH)):
-        yield batch
+def settle(report: ImportReport) -> None:
+    if report.num_tasks >= MANY_TASKS:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE annotation_task, annotation_assignment")
 
 
-def _read(
-    lines: Sequence[tuple[int, str | bytes]],
-    report: ImportReport,
-    *,
-    format: Format,
-    source: str,
-    criteria: Mapping[str, int],
-) -> Iterator[tuple[int, Entry]]:
-    for number, line in lines:
-        report.num_lines += 1
-        try:
-            entry = read_line(line, format=format, source=source)
+class Batch(NamedTuple):
+    """Some records of a file, read but not written."""
+
+    num_lines: int
+    entries: list[tuple[int, Entry]]
+    errors: list[LineError]
+    after: Place
+
+
+class Batches:
+    """A file's records as batches, with what they say. Asks nothing of the database but at the beginning."""
+
+    def __init__(self, project: Project, records: Iterable[Record], options: Options) -> None:
+        self.criteria = dict(project.criteria.values_list("key", "scale_max"))
+        self.records = iter(records)
+        self.options = options
+
+    def __iter__(self) -> Iterator[Batch]:
+        while records := list(self._few()):
+            entries: list[tuple[int, Entry]] = []
+            errors = []
+            for record in records:
+                try:
+                    entries += [(record.line, entry) for entry in self._entries(record)]
+                except ValueError as error:
+                    errors.append(LineError(record.line, str(error)))
+            yield Batch(len(records), entries, errors, records[-1].after)
+
+    def _few(self) -> Iterator[Record]:
+        """As many as are written in one transaction, and no more of a file than fits in the hand."""
+        begun = None
+        for record in itertools.islice(self.records, BATCH):
+            begun = record.after.offset if begun is None else begun
+            yield record
+            if record.after.offset - begun > MOST_BYTES:
+                return
+
+    def _entries(self, record: Record) -> list[Entry]:
+        if record.row is None:
+            raise ValueError(record.problem)
+        row = mapped(record.row, self.options.mapping)
+        entries = read_row(row, format=self.options.format, source=self.options.label)
+        for entry in entries:
             if entry.said is not None:
-                check_ratings(entry.said, criteria)
+                check_ratings(entry.said, self.criteria)
             if entry.gold is not None and entry.gold.ratings:
-                check_ranges(entry.gold.ratings, criteria)
-            yield number, entry
-        except ValueError as error:
-            report.errors.append(LineError(number, str(error)))
+                check_ranges(entry.gold.ratings, self.criteria)
+        return entries
 
 
-def _write(
-    project: Project,
-    entries: list[tuple[int, Entry]],
-    report: ImportReport,
-    *,
-    by: User | None,
-    source: str,
-    create_tasks: CreateTasks,
-    overlap: int | None,
-    priority: int,
-) -> None:
-    """One batch, under the project's lock."""
-    prompts = add_prompts(project, [entry.prompt for _number, entry in entries])
-    responses, new_responses = add_answers_of(prompts, [entry.responses for _number, entry in entries])
-    wanted = list(_asked(responses, create_tasks))
-    asked = add_tasks(project, wanted, overlap=overlap, priority=priority, new_responses=new_responses)
+def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same, each made in a thread while the one before it is at work: reading and writing share the time."""
+    context = contextvars.copy_context()  # the language of the sentences
+    coming = iter(batches)
+
+    def following() -> Batch | None:
+        return context.run(lambda: next(coming, None))
+
+    with ThreadPoolExecutor(1) as pool:
+        promised = pool.submit(following)
+        while (batch := promised.result()) is not None:
+            promised = pool.submit(following)
+            yield batch
+
+
+def take_in(project: Project, batch: Batch, report: ImportReport, options: Options, *, by: User | None) -> None:
+    """Write a batch and add to the report. The caller holds the project's lock, in a transaction."""
+    report.num_lines += batch.num_lines
+    report.errors += batch.errors
+    prompts = add_prompts(project, [entry.prompt for _number, entry in batch.entries])
+    responses, new_responses = add_answers_of(prompts, [entry.responses for _number, entry in batch.entries])
+    wanted = list(_asked(responses, options.create_tasks))
+    asked = add_tasks(project, wanted, overlap=options.overlap, priority=options.priority, new_responses=new_responses)
     said = [
         (number, answers_of, entry)
-        for (number, entry), answers_of in zip(entries, responses, strict=True)
+        for (number, entry), answers_of in zip(batch.entries, responses, strict=True)
         if entry.said is not None or entry.gold is not None
     ]
     judged = add_tasks(
         project,
         [question_of(of) for _number, of, _entry in said],
-        overlap=overlap or 1,
-        priority=priority,
+        overlap=options.overlap or 1,
+        priority=options.priority,
         new_responses=() if wanted else new_responses,
     )
     tasks = list(zip(said, judged.ids, strict=True))
@@ -174,7 +227,7 @@ def _write(
             for (number, of, entry), task_id in tasks
             if entry.said
         ],
-        source=source,
+        source=options.label,
         new_tasks={*asked.created, *judged.created},
     )
     report.num_prompts += len(prompts.created)

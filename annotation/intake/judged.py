@@ -19,7 +19,7 @@ from annotation.controls import make_repeats
 from annotation.intake.annotators import AnnotatorName, annotators_of
 from annotation.intake.content import Answer
 from annotation.intake.copying import copy_rows, reserve_ids
-from annotation.intake.formats import Said
+from annotation.intake.entries import Said
 from annotation.models import Assignment, Judgment, Project, Rank, Rating, Response, Task, User
 
 
@@ -92,6 +92,11 @@ def check_ratings(said: Said, criteria: Mapping[str, int]) -> None:
     for key, value in said.ratings.items():
         if key not in criteria:
             raise ValueError(_("The project has no criterion “%(key)s”: add it first.") % {"key": key})
+        if said.scale_max not in (None, criteria[key]):
+            raise ValueError(
+                _("“%(key)s” has %(ours)d steps in the project and %(theirs)d in the file.")
+                % {"key": key, "ours": criteria[key], "theirs": said.scale_max}
+            )
         if not 1 <= value <= criteria[key]:
             raise ValueError(_("“%(key)s” goes from 1 to %(most)d.") % {"key": key, "most": criteria[key]})
 

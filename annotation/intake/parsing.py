@@ -46,3 +46,15 @@ def _sentence(data: bytes, error: orjson.JSONDecodeError) -> str:
         return _("%(constant)s is no JSON number: write null.") % {"constant": constant[0]}
     wrong = f"{error.msg}, character {error.colno}"
     return _("The line is not JSON (%(error)s).") % {"error": wrong}
+
+
+def refuse_unstorable(row: dict[str, Any]) -> None:
+    """PostgreSQL keeps neither NUL characters nor halves of surrogate pairs, JSON no NaN. Raises ValueError."""
+    try:
+        data = orjson.dumps(row, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, RecursionError) as error:
+        if "surrogate" in str(error):
+            raise ValueError(_("The text contains half a character (a lone surrogate): remove it.")) from None
+        raise ValueError(_("The entry holds what cannot be kept (%(error)s).") % {"error": error}) from None
+    if b"\\u0000" in data and ESCAPED_NUL.search(data):
+        raise ValueError(_("The text contains a character that cannot be kept (NUL): remove it."))
