@@ -32,6 +32,7 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
         "guidelines_version": "whole", "active_seconds": "number", "leased_at": "text", "judged_at": "text",
     },
     "preferences": PAIR,
+    "preferences-implicit": {name: kind for name, kind in PAIR.items() if name != "prompt"},
     "kto": {
         "prompt": "messages", "completion": "messages", "label": "flag", "source": "text", "weight": "number",
     },
@@ -48,7 +49,10 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "prompts": {"id": "text", "messages": "messages", "responses": "json", "metadata": "json"},
     "arena": BATTLE,
 }  # fmt: skip
-"""Format to column to what it holds. Formats without an entry are trees, and leave as JSON only."""
+"""Format to column to what it holds; preferences with their prompt inside have no column for it.
+
+Formats without an entry are trees, and leave as JSON only.
+"""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A spreadsheet takes a cell that begins so for a formula, and runs it."""

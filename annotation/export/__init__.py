@@ -3,6 +3,8 @@
 Only what counts leaves: the newest version of each judgment that was not undone. docs/formats.md describes the files.
 """
 
+from annotation.export.files import FILE_TYPES, FileType, check_type, encoded
+from annotation.export.layouts import LAYOUTS, Layout
 from annotation.export.lines import FORMATS, FileFormat, lines
 from annotation.export.pairs import ORIGINS, Origin, Preference
 from annotation.export.preferences import preferences
@@ -18,17 +20,23 @@ from annotation.export.records import (
 from annotation.export.targets import Grading
 
 __all__ = [
+    "FILE_TYPES",
     "FORMATS",
+    "LAYOUTS",
     "ORIGINS",
     "Correction",
     "FileFormat",
+    "FileType",
     "Grading",
+    "Layout",
     "Origin",
     "Preference",
     "Ranked",
     "RatedResponse",
     "RawJudgment",
+    "check_type",
     "corrections",
+    "encoded",
     "judgments",
     "lines",
     "preferences",

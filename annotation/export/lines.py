@@ -8,15 +8,22 @@ from typing import Any, Literal, get_args
 
 from annotation.consensus import Consensus
 from annotation.export.batches import batches
+from annotation.export.layouts import Layout, laid_out, unpaired
 from annotation.export.pairs import Preference
 from annotation.export.preferences import preferences
 from annotation.export.records import RawJudgment, corrections, judgments, ratings
 from annotation.export.targets import Grading
+from annotation.export.tools import argilla, battles, label_studio
 from annotation.models import Project, Response
 
 Line = dict[str, Any]
-FileFormat = Literal["preferences", "judgments", "ratings", "corrections", "demonstrations", "prompts"]
+FileFormat = Literal[
+    "preferences", "kto", "judgments", "ratings", "corrections", "demonstrations", "prompts",
+    "arena", "label_studio", "argilla",
+]  # fmt: skip
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+TREES = {"arena": battles, "label_studio": label_studio, "argilla": argilla}
+"""Formats that are made of raw judgments, a task's together."""
 
 
 def lines(
@@ -27,15 +34,21 @@ def lines(
     kappa: float = 1.0,
     include_simulated: bool = True,
     consensus: Consensus = "votes",
+    layout: Layout = "conversational",
+    margin: bool = False,
 ) -> Iterator[Line]:
-    """The project's data as lines of one format. Raises ValueError for a format that does not exist, or when a
-    weighted consensus cannot be told.
+    """The project's data as lines of one format. layout, margin: how a pair is written (layouts.py).
+
+    Raises ValueError for a format that does not exist, or when a weighted consensus cannot be told.
     """
-    if format == "preferences":
+    if format in ("preferences", "kto"):
         found = preferences(
             project, grading=grading, kappa=kappa, include_simulated=include_simulated, consensus=consensus
         )
-        return (_preference(preference) for preference in found if preference.target != 0.5)
+        decided = (_preference(preference) for preference in found if preference.target != 0.5)
+        if format == "kto":
+            return unpaired(decided)
+        return (laid_out(line, layout=layout, margin=margin) for line in decided)
     if format == "judgments":
         return (_judgment(judgment) for judgment in judgments(project, include_simulated=include_simulated))
     if format == "ratings":
@@ -50,6 +63,8 @@ def lines(
         )
     if format == "prompts":
         return _prompts(project)
+    if format in TREES:
+        return TREES[format](judgments(project, include_simulated=include_simulated, votes_by_task=True))
     raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
 
 
@@ -108,6 +123,7 @@ def _judgment(judgment: RawJudgment) -> Line:
         "is_simulated": judgment.is_simulated,
         "flags": judgment.flags,
         "rationale": judgment.rationale,
+        "reasons": judgment.reasons,
         "corrections": [{"of": side, "text": text} for side, text in judgment.corrections],
         "guidelines_version": judgment.guidelines_version,
         "active_seconds": judgment.active_seconds,

@@ -80,6 +80,7 @@ class RawJudgment:
     ratings: dict[str, int]
     flags: list[str]
     rationale: str
+    reasons: list[str]
     corrections: list[tuple[str | int, str]]
     """(“a” or “b”, or the number of a ranking's response; the corrected text)."""
     shown: Literal["ab", "ba"] | None
@@ -97,20 +98,20 @@ class RawJudgment:
     judged_at: datetime.datetime
 
 
-def judgments(project: Project, *, include_simulated: bool = True) -> Iterator[RawJudgment]:
-    """Every judgment that counts, oldest first."""
-    rows = (
-        _rows(project, include_simulated=include_simulated)
-        .order_by("pk")
-        .values(
-            *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "active_seconds", "created_at"),
-            *("annotator__username", "annotator__is_simulated", "guidelines__version"),
-            *("assignment__is_swapped", "assignment__order", "assignment__leased_at"),
-            *("task__control", "task__gold__id", "task__gold__preferred_id", "task__gold__ratings", "task__gold__note"),
-            *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
-            *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
-            *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
-        )
+def judgments(
+    project: Project, *, include_simulated: bool = True, votes_by_task: bool = False
+) -> Iterator[RawJudgment]:
+    """Every judgment that counts, oldest first. votes_by_task: only votes, those of a task together."""
+    found = _rows(project, include_simulated=include_simulated)
+    rows = (found.votes().order_by("task_id", "pk") if votes_by_task else found.order_by("pk")).values(
+        *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "reasons"),
+        *("active_seconds", "created_at"),
+        *("annotator__username", "annotator__is_simulated", "guidelines__version"),
+        *("assignment__is_swapped", "assignment__order", "assignment__leased_at"),
+        *("task__control", "task__gold__id", "task__gold__preferred_id", "task__gold__ratings", "task__gold__note"),
+        *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
+        *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
+        *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
     )
     for batch in batches(rows):
         ids = [row["pk"] for row in batch]
@@ -230,6 +231,7 @@ def _raw(
         ratings=values,
         flags=row["flags"],
         rationale=row["rationale"],
+        reasons=row["reasons"],
         corrections=[(names[parent], text) for parent, text in corrected],
         shown=None if b is None else "ba" if row["assignment__is_swapped"] else "ab",
         ranked=ranked,

@@ -35,7 +35,7 @@ def read_prompt(row: dict[str, Any]) -> tuple[Messages, set[str]]:
 
 def read_messages(value: Any, *, name: str) -> Messages:
     """A conversation that ends with the user's turn, from a text or a list of {role, content}."""
-    messages = [{"role": "user", "content": value}] if isinstance(value, str) else _turns(value, name)
+    messages = _asked(value) if isinstance(value, str) else _turns(value, name)
     if messages[-1]["role"] != "user":
         raise ValueError(_("“%(name)s” must end with the user's turn: that is what gets answered.") % {"name": name})
     if not messages[-1]["content"].strip():
@@ -88,15 +88,24 @@ def _split_texts(chosen: str, rejected: str) -> tuple[Messages, str, str]:
     return [{"role": "user", "content": prompt}], chosen[end:].strip(), rejected[end:].strip()
 
 
+def _asked(text: str) -> Messages:
+    """A transcript that ends with “Assistant:”, to be answered; any other text is one turn of the user."""
+    turns = _transcript(text) if text.rstrip().endswith("\n\nAssistant:") else None
+    return turns[:-1] if turns else [{"role": "user", "content": text}]
+
+
 def _transcript(text: str) -> Messages | None:
-    """The turns of “Human: … Assistant: …” in one text; None when it is not written so."""
+    """The turns of “Human: … Assistant: …” in one text; None when it is not written so. What is before them is the
+    system's.
+    """
     before, *parts = TRANSCRIPT_TURN.split(text.lstrip())
-    if before or len(parts) < 4:
+    if len(parts) < 4:
         return None
-    return [
+    turns = [
         {"role": TRANSCRIPT_ROLES[speaker], "content": content.strip()}
         for speaker, content in zip(parts[::2], parts[1::2], strict=True)
     ]
+    return [{"role": "system", "content": before.strip()}, *turns] if before.strip() else turns
 
 
 def _turns(value: Any, name: str) -> Messages:

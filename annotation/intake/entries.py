@@ -31,6 +31,7 @@ class Said:
     """Of a ranking: the place of each response, 1 the best."""
     flags: list[str] = dataclasses.field(default_factory=list)
     rationale: str = ""
+    reasons: list[str] = dataclasses.field(default_factory=list)
     corrections: list[tuple[int, str]] = dataclasses.field(default_factory=list)
     shown_first: int | None = None
     shown: list[int] | None = None

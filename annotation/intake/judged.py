@@ -65,7 +65,7 @@ class SaidOfTask(NamedTuple):
 
 JUDGMENT = (
     *("id", "assignment_id", "task_id", "annotator_id", "created_at", "submission_key", "preferred_id"),
-    *("strength", "both_bad", "flags", "rationale", "active_seconds"),
+    *("strength", "both_bad", "flags", "rationale", "reasons", "active_seconds"),
 )
 """The columns a file's judgment fills."""
 
@@ -234,7 +234,7 @@ def _judgment(pk: int, assignment_id: int, row: _Row, moment: datetime.datetime)
     said = row.item.said
     return (
         *(pk, assignment_id, row.item.task_id, row.annotator_id, moment, uuid.uuid4(), row.item.preferred),
-        *(said.strength, said.both_bad, said.flags, said.rationale, said.active_seconds),
+        *(said.strength, said.both_bad, said.flags, said.rationale, said.reasons, said.active_seconds),
     )
 
 

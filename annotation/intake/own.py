@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from annotation.columns import PAIR
 from annotation.intake.content import NewPrompt, NewResponse
 from annotation.intake.conversations import Messages, read_answer, read_prompt, split_pair
 from annotation.intake.entries import Entry, Said
@@ -70,7 +71,7 @@ def read_preference(row: dict[str, Any], source: str) -> Entry:
         messages, chosen, rejected = split_pair(row["chosen"], row["rejected"])
     if chosen == rejected:
         raise ValueError(_("The chosen and the rejected answer are the same."))
-    used |= {"id", "prompt_id", "chosen", "rejected", "strength", "annotator", "is_simulated", "rationale", "gold"}
+    used |= {"id", "annotator", "is_simulated", "rationale", "gold", *PAIR}
     gold = gold_of_pair(row)
     sources = {"chosen_source", "chosen_model", "rejected_source", "rejected_model"}
     return Entry(
@@ -99,10 +100,18 @@ def _label(row: dict[str, Any], side: str, source: str) -> str:
 
 def _degree(row: dict[str, Any]) -> int:
     """How much better, 1 to 3; a mean over people (1.5) is rounded."""
-    strength = row.get("strength", Judgment.PLAIN_STRENGTH)
+    strength = row.get("strength", _margin(row) or Judgment.PLAIN_STRENGTH)
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 < strength <= 3:
         raise ValueError(_("“strength” must be a number from 1 (slightly) to 3 (much better)."))
     return max(1, round(strength))
+
+
+def _margin(row: dict[str, Any]) -> float | None:
+    """TRL's column of how much better; one beyond our scale says nothing here."""
+    margin = row.get("margin")
+    if isinstance(margin, bool) or not isinstance(margin, int | float):
+        return None
+    return margin if 0 < margin <= 3 else None
 
 
 # --- judgments --------------------------------------------------------------------------------------------------
@@ -140,6 +149,7 @@ def _said(row: dict[str, Any], sides: list[str | int], *, may_be_silent: bool) -
         is_simulated=flag_of(row, "is_simulated"),
         flags=_flags(row),
         rationale=text_of(row, "rationale"),
+        reasons=_reasons(row),
         corrections=_corrections(row, sides),
         is_repeat=row.get("control") == "repeat",
         active_seconds=seconds_of(row),
@@ -189,6 +199,13 @@ def _flags(row: dict[str, Any]) -> list[str]:
     if not isinstance(flags, list) or any(flag not in Judgment.Flag.values for flag in flags):
         raise ValueError(_("“flags” must be a list of: %(flags)s.") % {"flags": ", ".join(Judgment.Flag.values)})
     return flags
+
+
+def _reasons(row: dict[str, Any]) -> list[str]:
+    reasons = row.get("reasons") or []
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        raise ValueError(_("“%(key)s” must be a list of texts.") % {"key": "reasons"})
+    return [short(reason, "reasons", 100) for reason in reasons]
 
 
 def _corrections(row: dict[str, Any], sides: list[str | int]) -> list[tuple[int, str]]:

@@ -86,7 +86,7 @@ def _annotation(given: dict[str, Any]) -> Said | None:
         rationale="\n".join(
             part for text in texts for part in (text if isinstance(text, list) else [text]) if isinstance(part, str)
         ),
-        shown_first=0,
+        shown_first=1 if given.get("shown") == "ba" else 0,
         active_seconds=float(lead) if isinstance(lead, int | float) and 0 <= lead < 1e9 else None,
         judged_at=_moment(given.get("created_at")),
     )

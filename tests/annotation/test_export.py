@@ -236,5 +236,5 @@ def test_judgments_keep_what_was_shown(project: Project, people: list[User]) -> 
 
 
 def test_a_format_that_does_not_exist(project: Project) -> None:
-    with pytest.raises(ValueError, match="choose one of preferences, judgments"):
+    with pytest.raises(ValueError, match="choose one of preferences, kto, judgments"):
         export.lines(project, format="csv")  # type: ignore[arg-type]
