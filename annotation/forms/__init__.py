@@ -1,8 +1,10 @@
 """What people may send to the labelling pages, checked: `task` for annotators, `project` for admins."""
 
+from annotation.forms.kinds import form_for
 from annotation.forms.project import GuidelinesForm, MemberForm, NewTasksForm, ProjectForm, TaskFilterForm
 from annotation.forms.quality import VoidForm
-from annotation.forms.task import JudgmentForm, SkipForm, form_for
+from annotation.forms.ranking import RankingForm
+from annotation.forms.task import JudgmentForm, SkipForm
 
 __all__ = [
     "GuidelinesForm",
@@ -10,6 +12,7 @@ __all__ = [
     "MemberForm",
     "NewTasksForm",
     "ProjectForm",
+    "RankingForm",
     "SkipForm",
     "TaskFilterForm",
     "VoidForm",

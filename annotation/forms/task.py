@@ -38,6 +38,7 @@ class Verdict(NamedTuple):
     strength: int | None
     both_bad: bool
     ratings: dict[int, int]
+    ranks: dict[int, int]
     rationale: str
     flags: list[str]
     corrections: dict[int, str]
@@ -45,7 +46,7 @@ class Verdict(NamedTuple):
 
 
 class JudgmentForm(forms.Form):
-    """What both kinds of task ask for. Each rendering gets a key of its own, so that sending it twice counts once."""
+    """What every kind of task asks for. Each rendering gets a key of its own, so that sending it twice counts once."""
 
     submission_key = forms.UUIDField(
         widget=forms.HiddenInput,
@@ -73,14 +74,20 @@ class JudgmentForm(forms.Form):
 
     def __init__(self, data: Any = None, *, assignment: Assignment) -> None:
         self.assignment = assignment
-        self.shown = {"left_correction": assignment.left}
-        if assignment.right is not None:
-            self.shown["right_correction"] = assignment.right
+        self.shown = self.correctable()
         initial: dict[str, Any] = {"submission_key": uuid.uuid4()}
         initial |= {name: response.text for name, response in self.shown.items()}
         if data is None and assignment.was_judged is not False and (undone := undone_judgment(assignment)):
             initial |= self.values_of(undone)
         super().__init__(data, initial=initial)
+        self.complete()
+
+    def correctable(self) -> dict[str, Response]:
+        """The field of each response's correction, in the order shown."""
+        return dict(zip(("left_correction", "right_correction"), self.assignment.shown, strict=False))
+
+    def complete(self) -> None:
+        """Once the fields are there: add those of this task."""
         for name in self.shown:
             self.fields[name].widget.attrs["aria-label"] = gettext("Corrected answer")
 
@@ -117,6 +124,10 @@ class JudgmentForm(forms.Form):
     def ratings(self) -> dict[int, int]:
         return {}
 
+    def ranks(self) -> dict[int, int]:
+        """Response id to place."""
+        return {}
+
     def repeats(self, judgment: Judgment) -> bool:
         """Whether the judgment already says all that this form says."""
         corrected = {response.parent_id: response.text for response in judgment.corrections.all()}
@@ -138,6 +149,7 @@ class JudgmentForm(forms.Form):
             strength=strength,
             both_bad=both_bad,
             ratings=self.ratings(),
+            ranks=self.ranks(),
             rationale=one_newline(values["rationale"]),
             flags=values["flags"],
             corrections=self.corrections(),
@@ -200,12 +212,6 @@ class RatingForm(JudgmentForm):
 
     def ratings(self) -> dict[int, int]:
         return {criterion.pk: self.cleaned_data[f"criterion_{criterion.pk}"] for criterion in self.criteria}
-
-
-def form_for(assignment: Assignment, data: Any = None) -> JudgmentForm:
-    """The form of the assignment's kind of task."""
-    is_rating = assignment.task.kind == assignment.task.Kind.RATING
-    return (RatingForm if is_rating else ComparisonForm)(data, assignment=assignment)
 
 
 def undone_judgment(assignment: Assignment) -> Judgment | None:

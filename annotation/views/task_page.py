@@ -18,7 +18,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from annotation import keys, queue
-from annotation.forms import JudgmentForm, SkipForm, form_for
+from annotation.forms import JudgmentForm, RankingForm, SkipForm, form_for
+from annotation.forms.ranking import RankedAnswer
 from annotation.models import Assignment, Guidelines, Judgment, Project, Revision, User
 from annotation.models.work import JudgmentQuerySet
 from annotation.standing import Standing, standing_of
@@ -88,6 +89,12 @@ class TaskPage:
         assert self.form is not None
         names = [*CHOICES, "both_bad"]
         return [(step, self.caps[name]) for step, name in zip(self.form["choice"], names, strict=True)]
+
+    @property
+    def ranked(self) -> list[tuple[RankedAnswer, str]]:
+        """The answers of a ranking, each with its key cap."""
+        assert isinstance(self.form, RankingForm)
+        return [(answer, self.caps[name]) for answer, name in zip(self.form.ranked(), CHOICES, strict=False)]
 
     @property
     def skip_reasons(self) -> list[tuple[BoundWidget, str]]:

@@ -71,12 +71,12 @@ def make_tasks(
     )
 
 
-def make_rankings(project: Project, count: int, *, num: int = 3, **fields: object) -> list[Task]:
+def make_rankings(project: Project, count: int, *, num: int = 3, name: str = "Rank", **fields: object) -> list[Task]:
     """`count` rankings of `num` answers each, to prompts of their own."""
     tasks = []
     for number in range(count):
-        messages = [{"role": "user", "content": f"Rank {number}?"}]
-        prompt = Prompt.objects.create(project=project, messages=messages, content_hash=f"rank {number}")
+        messages = [{"role": "user", "content": f"{name} {number}?"}]
+        prompt = Prompt.objects.create(project=project, messages=messages, content_hash=f"{name} {number}")
         answers = Response.objects.bulk_create(
             Response(prompt=prompt, text=f"Answer {side} to {number}", source=f"source {side}", content_hash=f"{side}")
             for side in range(num)
