@@ -15,9 +15,10 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("fields", "config", "rundir", "data", "model", "losses", "advantages", "sampling", "scoring"),
+    *("fields", "run_config", "policy_config", "config", "rundir"),
+    *("data", "model", "losses", "advantages", "sampling", "scoring"),
     *("optimizer", "checkpoint", "measures", "experience", "policy_update"),
-    *("train_sft", "train_reward", "train_policy", "generate", "evaluate", "__main__"),
+    *("train_sft", "train_reward", "train_dpo", "train_policy", "generate", "evaluate", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""
 
@@ -101,7 +102,7 @@ def test_the_trainer_stands_alone() -> None:
         if root in OWN:
             return within(module, "training.rlhf")
         libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers"}
-        if file.stem in {"fields", "config", "rundir"}:
+        if file.stem in {"fields", "run_config", "policy_config", "config", "rundir"}:
             libraries = set()
         return root in libraries or root in standard
 

@@ -20,7 +20,8 @@ command again and it resumes from the newest whole checkpoint). A sentence about
 
 Read the files in this order; each imports only those before it:
 
-    fields, config, rundir  what is asked, and where it lies (standard library only)
+    fields, run_config, policy_config, config, rundir
+                            what is asked, and where it lies (standard library only)
     data, model             lines to tensors; causal models, scalar heads, adapters
     losses, advantages      tensors in, tensors out
     sampling, scoring       answers from a policy; what a reward model says about them
@@ -28,7 +29,7 @@ Read the files in this order; each imports only those before it:
     measures                how good a reward model is on held-out pairs
     experience              answers appraised: rewards, advantages
     policy_update           the update that PPO, REINFORCE, A2C, RLOO and GRPO share
-    train_sft, train_reward, train_policy
+    train_sft, train_reward, train_dpo, train_policy
                             one loop each, top to bottom
     generate, evaluate      a model used, a model measured
     __main__                the command

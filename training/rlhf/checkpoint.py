@@ -44,6 +44,12 @@ def asked(config: Config, *data_files: Path) -> dict[str, Any]:
     return {"config": to_dict(config), "data": {path.name: data_hash(path) for path in data_files if path.is_file()}}
 
 
+def note_best(state: LoopState, loss: float) -> None:
+    """Remember the step of the lowest validation loss; its checkpoint is kept."""
+    if loss < state.progress.get("best_validation_loss", float("inf")):
+        state.progress |= {"best_validation_loss": loss, "best_step": state.step}
+
+
 class Checkpoints:
     """When a run of this question saves its state, and where it goes on.
 

@@ -25,7 +25,6 @@ from training.rlhf.data import (
     Encoder,
     Messages,
     of_split,
-    pad_rows,
     read_answers,
     read_preferences,
     read_prompts,
@@ -42,7 +41,7 @@ from training.rlhf.model import (
     same_tokens,
 )
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl, write_text
-from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
+from training.rlhf.sampling import as_grid, given_responses, response_logprobs, sample
 from training.rlhf.scoring import Scorer, response_texts
 from training.rlhf.train_reward import encode_pair, score_pairs, scored_pairs
 
@@ -188,19 +187,6 @@ def look_at(
             "ended": bool(responses.ended[row]),
             **{name: values[row] for name, values in logprobs.items()},
         }
-
-
-def given_responses(rows: Sequence[Encoded], *, stop_id: int, device: torch.device) -> Responses:
-    """Answers from elsewhere in the shape that sampled ones have; their sampler's log-probabilities are unknown (0)."""
-    tokens = pad_rows([row.prompt + row.response for row in rows], side="right").tokens
-    mask = pad_rows([row.response for row in rows], side="right").mask
-    return Responses(
-        tokens=tokens.to(device),
-        prompt_lengths=torch.tensor([len(row.prompt) for row in rows], device=device),
-        mask=mask.to(device),
-        logprobs=torch.zeros(mask.shape, device=device),
-        ended=torch.tensor([row.response[-1] == stop_id for row in rows], device=device),
-    )
 
 
 def policy_summary(lines: Sequence[dict[str, Any]], *, are_sampled: bool) -> dict[str, Any]:

@@ -101,6 +101,21 @@ def dpo_loss(
     return preference_loss(beta * logratio, beta * ref_logratio, target, label_smoothing=label_smoothing)
 
 
+def ipo_loss(
+    logratio: Tensor, ref_logratio: Tensor, target: Tensor | float = 1.0, *, beta: float, label_smoothing: float = 0.0
+) -> Tensor:
+    """Identity preference optimisation (Azar et al. 2023, eq. 17), one value a pair (P,).
+
+    (h − 1/(2β))² with h = logratio − ref_logratio, as in dpo_loss; a soft target p weighs it against the pair turned
+    round, (h + 1/(2β))². At p = σ(r_a − r_b) no h is infinite, even where people always agree.
+    """
+    difference = logratio - ref_logratio
+    probability = torch.as_tensor(target, dtype=difference.dtype, device=difference.device)
+    probability = probability * (1 - label_smoothing) + (1 - probability) * label_smoothing
+    wanted = 1 / (2 * beta)
+    return probability * (difference - wanted) ** 2 + (1 - probability) * (difference + wanted) ** 2
+
+
 def policy_loss(
     logprobs: Tensor,
     old_logprobs: Tensor,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from training.rlhf.data import Encoded, pad_rows
 from training.rlhf.losses import token_logprobs
 from training.rlhf.model import forward_names
 
@@ -183,6 +184,19 @@ def _right_padded(
         mask=mask,
         logprobs=logprobs,
         ended=ended,
+    )
+
+
+def given_responses(rows: Sequence[Encoded], *, stop_id: int, device: torch.device) -> Responses:
+    """Answers from elsewhere in the shape that sampled ones have; their sampler's log-probabilities are unknown (0)."""
+    tokens = pad_rows([row.prompt + row.response for row in rows], side="right").tokens
+    mask = pad_rows([row.response for row in rows], side="right").mask
+    return Responses(
+        tokens=tokens.to(device),
+        prompt_lengths=torch.tensor([len(row.prompt) for row in rows], device=device),
+        mask=mask.to(device),
+        logprobs=torch.zeros(mask.shape, device=device),
+        ended=torch.tensor([row.response[-1] == stop_id for row in rows], device=device),
     )
 
 

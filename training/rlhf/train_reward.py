@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_weights
+from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_weights, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import (
     Encoder,
@@ -284,12 +284,6 @@ def validation_values(model: ScalarModel, pairs: Sequence[EncodedPair], *, conte
     report = measure(model, pairs, context=context)
     names = {"validation/loss": "log_loss", "validation/accuracy": "accuracy", "validation/ece": "ece"}
     return {name: report[key] for name, key in names.items() if report[key] is not None}
-
-
-def note_best(state: LoopState, loss: float) -> None:
-    """Remember the step of the lowest validation loss; its checkpoint is kept."""
-    if loss < state.progress.get("best_validation_loss", float("inf")):
-        state.progress |= {"best_validation_loss": loss, "best_step": state.step}
 
 
 def normalise(model: ScalarModel, references: Sequence[Sequence[int]], *, context: torch.autocast) -> list[str]:
