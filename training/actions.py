@@ -84,7 +84,7 @@ def _check_inputs(
         )
     if kind == Run.Kind.POLICY and reward_model is None:
         raise ValueError(_("Choose the reward model that the policy is tuned against."))
-    needs = {Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs"}.get(Run.Kind(kind))
+    needs = {Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs", Run.Kind.DPO: "pairs"}.get(Run.Kind(kind))
     if kind == Run.Kind.EVALUATE and model.kind == ModelVersion.Kind.REWARD:
         needs = "pairs"
     if needs and snapshot is None:

@@ -123,6 +123,23 @@ REWARD = (
     ),
     Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
 )
+DPO = (
+    Chart("loss", _("Loss"), (Line("loss/train", _("train")), Line("validation/loss", _("validation")))),
+    Chart(
+        "accuracy",
+        _("Accuracy"),
+        (Line("train/accuracy", _("train")), Line("validation/accuracy", _("validation"))),
+        note=_("Share of pairs in which the preferred answer has gained more probability; ties are left out."),
+        is_share=True,
+    ),
+    Chart(
+        "margin",
+        _("Margin"),
+        (Line("dpo/margin", _("train")),),
+        note=_("Mean distance between the implicit rewards of a pair, β·log(π/π_ref)."),
+    ),
+    Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
+)
 SFT = (
     Chart("loss", _("Loss"), (Line("loss/train", _("train")), Line("validation/loss", _("validation")))),
     Chart("perplexity", _("Perplexity"), (Line("validation/perplexity", _("validation")),)),
@@ -132,6 +149,7 @@ CHARTS: dict[str, tuple[Chart, ...]] = {
     Run.Kind.POLICY: POLICY,
     Run.Kind.REWARD: REWARD,
     Run.Kind.SFT: SFT,
+    Run.Kind.DPO: DPO,
     Run.Kind.GENERATE: (),
     Run.Kind.EVALUATE: (),
 }

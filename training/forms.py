@@ -15,6 +15,7 @@ from training.rlhf.config import KINDS, FieldHelp, SettingError, describe, from_
 ESSENTIAL: dict[str, tuple[str, ...]] = {
     Run.Kind.SFT: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
     Run.Kind.REWARD: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
+    Run.Kind.DPO: ("learning_rate", "batch_size", "epochs", "beta", "loss", "lora_rank", "seed"),
     Run.Kind.POLICY: (
         *("algorithm", "total_episodes", "rollout_batch_size", "learning_rate", "kl_coef", "max_response_tokens"),
         *("temperature", "lora_rank", "seed"),
@@ -27,7 +28,7 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
 SCORED = {Run.Kind.POLICY, Run.Kind.GENERATE, Run.Kind.EVALUATE}
 """Kinds of run that take a reward model; only a policy run cannot do without."""
 
-NEED_SNAPSHOT = {Run.Kind.SFT, Run.Kind.REWARD}
+NEED_SNAPSHOT = {Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.DPO}
 """Kinds of run that learn from labels; the others can do with the project's prompts alone."""
 
 MAX_SNAPSHOTS = 12
@@ -146,6 +147,7 @@ class RunForm(forms.Form):
 MODEL_HELP = {
     Run.Kind.SFT: _("The weights it starts from."),
     Run.Kind.REWARD: _("Its trunk starts from these weights; a new head gives the score."),
+    Run.Kind.DPO: _("The policy starts from it, and is measured against it."),
     Run.Kind.POLICY: _("The policy starts from it, and the KL is measured from it."),
     Run.Kind.GENERATE: _("Writes the answers."),
     Run.Kind.EVALUATE: _("Is measured."),

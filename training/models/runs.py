@@ -76,6 +76,7 @@ class Run(models.Model):
         SFT = "sft", _("fine-tuning on demonstrations")
         REWARD = "reward", _("reward model")
         POLICY = "policy", _("policy (PPO)")
+        DPO = "dpo", _("policy from pairs (DPO)")
         GENERATE = "generate", _("fresh answers")
         EVALUATE = "evaluate", _("evaluation")
 

@@ -88,7 +88,8 @@ def run_new(request: PersonRequest) -> HttpResponse:
 
 KIND_HELP = [
     (Run.Kind.REWARD, _("Learns from people's comparisons to give any answer a score.")),
-    (Run.Kind.POLICY, _("Teaches a model, with PPO, to write answers that a reward model scores high.")),
+    (Run.Kind.POLICY, _("Teaches a model, with PPO or its kin, to write answers that a reward model scores high.")),
+    (Run.Kind.DPO, _("Teaches a model from people's comparisons directly, without a reward model.")),
     (Run.Kind.SFT, _("Teaches a model to imitate demonstrations and corrections.")),
     (Run.Kind.GENERATE, _("Lets a model answer the prompts, for people to judge and for model diffs.")),
     (Run.Kind.EVALUATE, _("Measures a model on pairs or prompts that no training saw.")),
