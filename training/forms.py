@@ -64,7 +64,7 @@ class RunForm(forms.Form):
         newest = Snapshot.objects.filter(project=self.project)[:MAX_SNAPSHOTS]
         self.snapshots = list(newest)
         self.fields["snapshot"] = SnapshotChoice(
-            Snapshot.objects.filter(pk__in=[snapshot.pk for snapshot in self.snapshots]),
+            Snapshot.objects.with_changes().filter(pk__in=[snapshot.pk for snapshot in self.snapshots]),
             label=_("Snapshot"),
             widget=forms.RadioSelect,
             empty_label=None if self.kind in NEED_SNAPSHOT else _("all prompts of the project"),

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from training.diffs import Diff, WordDiff, word_diff
-from training.models import ModelVersion, Run, Sample
+from training.models import ModelVersion, Run, Sample, Snapshot
 from training.rlhf.config import KINDS, describe
 from training.rlhf.rundir import RunDir
 from training.templatetags.figures import figure
@@ -203,6 +203,10 @@ class RunPage:
 
     run: Run
     can_change: bool
+
+    @functools.cached_property
+    def snapshots(self) -> list[Snapshot]:
+        return Snapshot.objects.behind(self.run)
 
     @functools.cached_property
     def sample_steps(self) -> list[int]:

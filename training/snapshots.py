@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,40 @@ def freeze(
     targets: dict[str, Any] = {"grading": grading, "kappa": kappa, "include_simulated": include_simulated}
     with _folder_to_fill() as folder:
         with _one_moment():
-            counts = _fill(folder, project, splitter, targets)
+            counts, judgments = _fill(folder, project, splitter, targets)
         _refuse_nothing(counts)
         content_hash = _hash(folder)
         _keep(folder, settings.VAR_DIR / "snapshots" / content_hash)
     how = {"validation_share": validation_share, "test_share": test_share, "seed": seed, **targets}
     values = {"settings": how, "counts": counts, "num_simulated": counts["simulated"], "created_by": by}
-    return Snapshot.objects.get_or_create(project=project, content_hash=content_hash, defaults=values)[0]
+    with transaction.atomic():
+        kept = Snapshot.objects.get_or_create(project=project, content_hash=content_hash, defaults=values)[0]
+        remember_uses(kept, judgments)
+    return kept
+
+
+def remember_uses(snapshot: Snapshot, judgment_ids: Collection[int]) -> int:
+    """Keep which judgments the snapshot used, and mark them as frozen; returns how many were not known yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO training_snapshotjudgment (snapshot_id, judgment_id) "
+            "SELECT %s, id FROM annotation_judgment WHERE id = ANY(%s) ON CONFLICT DO NOTHING",
+            [snapshot.pk, list(judgment_ids)],
+        )
+        num = int(cursor.rowcount)
+    uses = snapshot.uses.values("judgment")
+    Judgment.objects.filter(pk__in=uses, frozen_at__isnull=True).update(frozen_at=snapshot.created_at)
+    return num
+
+
+def used_judgments(folder: Path) -> set[int]:
+    """What a frozen snapshot's files say of the judgments they were made of."""
+    found: set[int] = set()
+    for name in (PREFERENCES, DEMONSTRATIONS):
+        with (folder / name).open(encoding="utf-8") as file:
+            for line in file:
+                found.update(json.loads(line)["judgment_ids"])
+    return found
 
 
 def fill_run_folder(run: Run) -> None:
@@ -169,8 +196,8 @@ def _demonstration_lines(project: Project, split_of: Mapping[int, str], *, inclu
         }
 
 
-def _fill(folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any]) -> Line:
-    """Write the three files and count what they hold."""
+def _fill(folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any]) -> tuple[Line, set[int]]:
+    """Write the three files; counts what they hold, and names the judgments they are made of."""
     hashes = Prompt.objects.filter(project=project).values_list("id", "content_hash")
     split_of = {pk: splitter.split_of(content_hash) for pk, content_hash in hashes}
     simulated_too = targets["include_simulated"]
@@ -187,7 +214,8 @@ def _fill(folder: Path, project: Project, splitter: Splitter, targets: Mapping[s
     simulated = Judgment.objects.filter(task__project=project, annotator__is_simulated=True).values_list(
         "id", flat=True
     )
-    return {**counts, "judgments": len(judgments), "simulated": len(judgments.intersection(simulated))}
+    counts |= {"judgments": len(judgments), "simulated": len(judgments.intersection(simulated))}
+    return counts, judgments
 
 
 def _counted(lines: Iterable[Line], splits: Line, name: str, judgments: set[int]) -> Iterator[Line]:

