@@ -68,7 +68,7 @@ def test_older_snapshots_are_read_off_their_files(frozen: Snapshot, project: Pro
     lost = rows.snapshot(project, name="its folder is gone")
     assert changes(frozen) == (0, 0, 0, False)
     Judgment.objects.order_by("pk").first().corrections.clear()  # type: ignore[union-attr]
-    migration = importlib.import_module("training.migrations.0003_uses_of_older_snapshots")
+    migration = importlib.import_module("training.migrations.0004_uses_of_older_snapshots")
     with connection.schema_editor(atomic=False) as editor:
         migration.read_files(apps, editor)
     assert set(frozen.uses.values_list("judgment", flat=True)) == used_judgments(frozen.folder)

@@ -38,5 +38,5 @@ def read_files(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotation", "0002_rankings_controls_quality"), ("training", "0002_snapshot_uses")]
+    dependencies = [("annotation", "0002_rankings_controls_quality"), ("training", "0003_snapshot_uses")]
     operations = [migrations.RunPython(read_files, migrations.RunPython.noop)]

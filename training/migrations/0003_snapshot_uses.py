@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('annotation', '0004_makings'),
-        ('training', '0001_initial'),
+        ('training', '0002_dpo'),
     ]
 
     operations = [
