@@ -77,10 +77,12 @@ class JudgmentForm(forms.Form):
         self.shown = self.correctable()
         initial: dict[str, Any] = {"submission_key": uuid.uuid4()}
         initial |= {name: response.text for name, response in self.shown.items()}
+        untouched = dict(initial)
         if data is None and assignment.was_judged is not False and (undone := undone_judgment(assignment)):
             initial |= self.values_of(undone)
         super().__init__(data, initial=initial)
         self.complete()
+        self.is_untouched = data is None and initial == untouched
 
     def correctable(self) -> dict[str, Response]:
         """The field of each response's correction, in the order shown."""
@@ -90,6 +92,11 @@ class JudgmentForm(forms.Form):
         """Once the fields are there: add those of this task."""
         for name in self.shown:
             self.fields[name].widget.attrs["aria-label"] = gettext("Corrected answer")
+
+    @property
+    def looks(self) -> str:
+        """All that tells this form, untouched, from another, apart from the texts it shows and its hidden values."""
+        return type(self).__name__
 
     def values_of(self, judgment: Judgment) -> dict[str, Any]:
         """The form's values as they were when that judgment was sent."""
@@ -201,6 +208,11 @@ class RatingForm(JudgmentForm):
                 widget=forms.RadioSelect,
                 error_messages={"required": sentence, "invalid_choice": sentence},
             )
+
+    @property
+    def looks(self) -> str:
+        shown = ("pk", "name", "description", "scale_max", "low_anchor", "high_anchor")
+        return f"{super().looks} {[[getattr(criterion, name) for name in shown] for criterion in self.criteria]}"
 
     def rated(self) -> Iterator[tuple[Criterion, forms.BoundField]]:
         for criterion in self.criteria:

@@ -15,6 +15,7 @@ from django.forms.boundfield import BoundWidget
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from annotation import keys, queue
@@ -106,6 +107,20 @@ class TaskPage:
         """The current version, when the person's last judgment here was made under another."""
         _num_today, last, current = self.standing
         return self.guidelines if last and last != current else None
+
+    @property
+    def alike(self) -> str:
+        """Names all that the parts under the texts depend on, while nothing is entered in them."""
+        looks = self.form.looks if self.form else ""
+        which = [self.kept_for, get_language(), self.project.pk, self.can_undo]
+        return repr([*which, *self.caps.values(), looks])
+
+    @property
+    def kept_for(self) -> int:
+        """Seconds for which those parts, once rendered, serve other tasks too: none as soon as something is entered."""
+        is_untouched = self.form is not None and self.form.is_untouched
+        is_skipped = self.skip_form is not None and self.skip_form.is_bound
+        return 3600 if is_untouched and not is_skipped else 0
 
     @property
     def title(self) -> str:

@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -346,3 +347,46 @@ def test_the_number_of_queries_is_bounded(project: Project, alice: User) -> None
         send(browser, lent(alice), choice="1")
     assert len(shown) <= 15
     assert len(judged) <= 40
+
+
+class TestPartsThatServeManyTasks:
+    """What stands under the texts is rendered once while nothing is entered in it, and serves where it is alike."""
+
+    @pytest.fixture(autouse=True)
+    def empty(self) -> None:
+        cache.clear()
+
+    def parts(self, page: str) -> str:
+        return re.sub(r"\s+", " ", page[page.index('<fieldset class="scale"') :])
+
+    def test_the_second_time_it_is_the_same(self, project: Project, tasks: list[Task], alice: User) -> None:
+        browser = browser_of(alice)
+        first, again = open_page(browser, project), open_page(browser, project)
+        assert self.without_tokens(first) == self.without_tokens(again)
+
+    def without_tokens(self, page: str) -> str:
+        page = re.sub(r'value="[0-9a-f-]{36}"', "", page)  # the form's key
+        return re.sub(r'(csrfmiddlewaretoken" value=|X-CSRFToken": )"\w+"', "", page)
+
+    def test_each_person_sees_their_own_keys(self, project: Project, tasks: list[Task], alice: User, bob: User) -> None:
+        assert "<kbd>S</kbd>" in open_page(browser_of(alice), project)
+        bob.key_bindings = {"skip": "q"}
+        bob.save()
+        page = self.parts(open_page(browser_of(bob), project))
+        assert "<kbd>Q</kbd>" in page and "<kbd>S</kbd>" not in page
+
+    def test_each_person_sees_their_own_language(
+        self, project: Project, tasks: list[Task], alice: User, bob: User
+    ) -> None:
+        assert "both bad" in self.parts(open_page(browser_of(alice), project))
+        page = open_page(browser_of(bob), project, headers={"Accept-Language": "zh-hans"})
+        assert "both bad" not in self.parts(page)
+
+    def test_a_criterion_that_changed_is_shown_as_it_is_now(self, project: Project, alice: User) -> None:
+        criterion = actions.add_criterion(project, key="helpful", name="Helpful")
+        make_tasks(project, 1, kind="rating")
+        browser = browser_of(alice)
+        assert "Helpful" in open_page(browser, project)
+        criterion.name = "Truly helpful"
+        criterion.save()
+        assert "Truly helpful" in open_page(browser, project)
