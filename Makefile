@@ -13,7 +13,7 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.install
-	$(BIN)/python -m pytest --ignore=tests/browser
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser
 	$(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/installed-dev

@@ -1,4 +1,7 @@
-"""The test database runs on an embedded PostgreSQL of its own, without fsync, started once and stopped at the end."""
+"""The test database runs on an embedded PostgreSQL of its own, without fsync, started once and stopped at the end.
+
+Where tests run side by side (pytest -n 2), each process has a folder and a server of its own: nothing is shared.
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,11 +10,14 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-TEST_VAR = REPO / "var" / "test"
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
+TEST_VAR = REPO / "var" / ("test" + PROCESS)
 
 # Before Django reads the settings: tests write beside the product's own data, never into it.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["PLUMBLINE_VAR"] = str(TEST_VAR)
+if PROCESS:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure() -> None:
