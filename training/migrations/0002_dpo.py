@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('training', '0003_uses_of_older_snapshots'),
+        ('training', '0001_initial'),
     ]
 
     operations = [
