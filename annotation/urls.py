@@ -2,12 +2,36 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from annotation.views import annotate, guidelines, home, leaderboard, people, person, project, tasks
+from annotation.api import api
+from annotation.api.v1 import openapi, unknown
+from annotation.views import (
+    annotate,
+    api_reference,
+    guidelines,
+    home,
+    leaderboard,
+    people,
+    person,
+    project,
+    tasks,
+    tokens,
+    webhooks,
+)
 
 app_name = "annotation"
 
+# /projects/<slug>/webhooks/
+webhook_urls = [
+    path("", webhooks.webhooks, name="webhooks"),
+    path("<int:pk>/", webhooks.webhook, name="webhook"),
+    path("<int:pk>/secret/", webhooks.webhook_secret, name="webhook_secret"),
+    path("<int:pk>/test/", webhooks.webhook_test, name="webhook_test"),
+    path("<int:pk>/remove/", webhooks.webhook_remove, name="webhook_remove"),
+    path("<int:pk>/again/<int:delivery>/", webhooks.webhook_again, name="webhook_again"),
+]
+
 # /projects/<slug>/
-project_urls = [
+project_urls: list[URLPattern | URLResolver] = [
     path("", project.project, name="project"),
     path("annotate/", annotate.annotate, name="annotate"),
     path("undo/", annotate.undo, name="undo"),
@@ -21,6 +45,7 @@ project_urls = [
     path("tasks/", tasks.tasks, name="tasks"),
     path("leaderboard/", leaderboard.board, name="leaderboard"),
     path("leaderboard/csv/", leaderboard.board_csv, name="leaderboard_csv"),
+    path("webhooks/", include(webhook_urls)),
 ]
 
 # /assignments/<pk>/
@@ -34,4 +59,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/new/", project.project_new, name="project_new"),
     path("projects/<slug:slug>/", include(project_urls)),
     path("assignments/<int:pk>/", include(assignment_urls)),
+    path("account/tokens/", tokens.tokens, name="tokens"),
+    path("account/tokens/<int:pk>/revoke/", tokens.token_revoke, name="token_revoke"),
+    path("api/", api_reference.api_reference, name="api_reference"),
+    path("api/v1/openapi.json", openapi, name="openapi"),
+    path("api/v1/", api.urls),
+    path("api/<path:rest>", unknown, name="api_unknown"),
 ]

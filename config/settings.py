@@ -27,6 +27,13 @@ def flag(name: str, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be 1 or 0, got {value!r}.")
 
 
+def number(name: str, default: int) -> int:
+    value = os.environ.get(name, str(default)).strip()
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        raise ImproperlyConfigured(f"{name} must be a whole number from 1 on, got {value!r}.")
+    return int(value)
+
+
 def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
 
@@ -163,6 +170,15 @@ if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
 RUNS_DIR = VAR_DIR / "runs"
 MODELS_DIR = VAR_DIR / "models"
 
+# --- Programs: the API and webhooks -----------------------------------------------------------------------------
+
+API_REQUESTS_PER_MINUTE = number("API_REQUESTS_PER_MINUTE", 600)
+"""Of one token. Above it: 429, with the seconds to wait."""
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+"""Bytes of a request's body, files aside; for the API as for forms."""
+WEBHOOKS_MAY_BE_PRIVATE = flag("WEBHOOKS_MAY_BE_PRIVATE", default=IS_LAPTOP)
+"""Whether webhooks may name addresses of private networks. Off, an admin cannot reach into the server's own network."""
+
 # --- Static files -----------------------------------------------------------------------------------------------
 
 STATIC_URL = "static/"
@@ -197,7 +213,12 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-CELERY_BEAT_SCHEDULE = {"sweep-stale-runs": {"task": "training.tasks.sweep_stale_runs", "schedule": 15.0}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep-stale-runs": {"task": "training.tasks.sweep_stale_runs", "schedule": 15.0},
+    # A message that no worker took in time is dropped: the next one does its work.
+    "deliver-webhooks": {"task": "config.tasks.deliver_webhooks", "schedule": 3.0, "options": {"expires": 3}},
+    "prune-webhooks": {"task": "config.tasks.prune_webhooks", "schedule": 3600.0},
+}
 RUN_HEARTBEAT_TIMEOUT = 60
 """Seconds without a heartbeat after which a running run counts as abandoned by its worker."""
 RUN_REDELIVERY_SECONDS = 300

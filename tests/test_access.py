@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from annotation import actions, queue
-from annotation.models import Assignment, Project, Role, User, Voiding
+from annotation.models import ApiToken, Assignment, Project, Role, User, Voiding, WebhookDelivery
 from tests.training import rows
 from training.models import ModelVersion, Run
 
@@ -62,6 +62,17 @@ EXPECTED = {
     "annotation:restore": Expected(ADMINS_CHANGE, "slug voiding", method="post"),
     "annotation:leaderboard": Expected(REVIEWERS, "slug"),
     "annotation:leaderboard_csv": Expected(REVIEWERS, "slug"),
+    "annotation:webhooks": Expected(ADMINS, "slug"),
+    "annotation:webhook": Expected(ADMINS, "slug webhook"),
+    "annotation:webhook_secret": Expected(ADMINS_CHANGE, "slug webhook", method="post"),
+    "annotation:webhook_test": Expected(ADMINS_CHANGE, "slug webhook", method="post"),
+    "annotation:webhook_again": Expected(ADMINS_CHANGE, "slug webhook delivery", method="post"),
+    "annotation:webhook_remove": Expected(ADMINS_CHANGE, "slug webhook", method="post"),
+    "annotation:tokens": Expected(EVERYBODY),
+    "annotation:token_revoke": Expected((302, 404, 302, 404, 404), "token", method="post"),  # Alice's own
+    "annotation:api_reference": Expected((200,) * 5),
+    "annotation:openapi": Expected((200,) * 5),
+    "annotation:api_unknown": Expected((404,) * 5, "rest"),
     "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
     "annotation:skip": Expected(ALICE_ALONE, "assignment", method="post"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),
@@ -84,12 +95,13 @@ EXPECTED = {
 
 
 def names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
-    """The full names of all addresses but those of Django's admin, which has a gate of its own (is_staff)."""
+    """The full names of all addresses but those of Django's admin, which has a gate of its own (is_staff), and of the
+    API's operations (tests/test_api_access.py)."""
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
             assert pattern.name, f"{pattern.pattern} has no name"
             yield prefix + pattern.name
-        elif pattern.app_name != "admin":
+        elif pattern.app_name not in {"admin", "ninja"}:
             yield from names(pattern.url_patterns, f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix)
 
 
@@ -104,6 +116,8 @@ class World:
     run: Run
     a: ModelVersion
     b: ModelVersion
+    told: WebhookDelivery
+    token: ApiToken
 
     def address(self, name: str) -> str:
         bob = self.project.memberships.get(user=self.people["bob"])
@@ -115,6 +129,10 @@ class World:
             "run": ("pk", self.run.pk),
             "version": ("pk", self.b.pk),
             "chart": ("chart", "reward"),
+            "webhook": ("pk", self.told.webhook_id),
+            "delivery": ("delivery", self.told.pk),
+            "token": ("pk", self.token.pk),
+            "rest": ("rest", "no/such/thing"),
         }
         expected = EXPECTED[name]
         path = reverse(name, kwargs=dict(parts[need] for need in expected.needs.split()))
@@ -157,7 +175,10 @@ def world(db: None) -> World:
     assert lent
     assert tuned.run
     voiding = project.voidings.create(annotator=people["alice"], reason="guessed", voided_by=people["dana"])
-    return World(people, project, lent, voiding, tuned.run, base, tuned)
+    webhook = actions.add_webhook(project, url="http://127.0.0.1:9/", events=["import.finished"], by=people["dana"])
+    token = actions.create_token(people["alice"], name="nightly", scopes=["read"]).row
+    told = actions.send_test(webhook)
+    return World(people, project, lent, voiding, tuned.run, base, tuned, told, token)
 
 
 def test_every_address_says_who_may_come() -> None:

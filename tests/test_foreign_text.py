@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import actions
-from annotation.models import Criterion, Guidelines, Project, Prompt, Response, Role, User
+from annotation.models import Criterion, Guidelines, Project, Prompt, Response, Role, User, Webhook, WebhookDelivery
 from tests.training import rows
 from training.models import Run, StageChange
 
@@ -85,6 +85,11 @@ def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict
         actions.add_member(project, user=user, role=Role.ADMIN)
     project.voidings.create(annotator=other, reason=ATTACK, voided_by=other)
     Guidelines.objects.create(project=project, version=1, text=ATTACK)
+    actions.create_token(dana, name=ATTACKS[0], scopes=["read"], project=project)
+    hook = actions.add_webhook(project, url=f"https://example.org/?{ATTACKS[1]}", events=["import.finished"], by=dana)
+    Webhook.objects.update(disabled_reason=ATTACK)
+    sent = WebhookDelivery.objects.create(webhook=hook, message_id="msg_1", event="webhook.test", body=ATTACK)
+    sent.attempts.create(started_at=sent.created_at, milliseconds=1, status_code=200, excerpt=ATTACK, error=ATTACK)
     Criterion.objects.create(project=project, key="k", name=ATTACKS[0], low_anchor=ATTACKS[1], high_anchor=ATTACKS[2])
     messages = [{"role": role, "content": ATTACK} for role in ("system", "user", "assistant", "user")]
     prompt = Prompt.objects.create(project=project, messages=messages, content_hash="1")
@@ -120,6 +125,9 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "leaderboard")),
         reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
+        reverse("annotation:webhooks", args=[slug]),
+        reverse("annotation:webhook", args=[slug, Webhook.objects.get().pk]),
+        reverse("annotation:tokens"),
         reverse("training:freeze", args=[slug]),
         reverse("training:dashboard"),
         reverse("training:run_new") + f"?project={slug}&kind=policy",

@@ -18,8 +18,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Assignment, Judgment, Project, Rank, Rating, Response, Task, User
+from annotation.models import Assignment, Event, Judgment, Project, Rank, Rating, Response, Task, User
 from annotation.statements import Insert, prepared
+from annotation.webhooks import announce_judgment
 
 # The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
 # could lend the person again the task whose lease had run out and that they are judging now. Rows are locked in the
@@ -114,6 +115,8 @@ def judge(
         assert earlier
         return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
     assignment.status = Assignment.Status.JUDGED
+    if place.is_free:
+        announce_judgment(Event.JUDGMENT_CREATED, judgment, task=task, by=by)
     return Judged(judgment, is_new=True, notice="" if place.is_free else _not_counted())
 
 
@@ -151,6 +154,7 @@ def undo(user: User, *, project: Project) -> Undone | None:
         assignment.leased_at = timezone.now()
         assignment.expires_at = assignment.leased_at + datetime.timedelta(seconds=project.lease_seconds)
         _move(assignment, Assignment.Status.LEASED, "leased_at", "expires_at")
+        announce_judgment(Event.JUDGMENT_UNDONE, last, task=assignment.task, by=user)
     last.is_current = False
     return Undone(assignment, last)
 

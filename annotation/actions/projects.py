@@ -8,7 +8,19 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from annotation import queue
-from annotation.models import Assignment, AuditEntry, Criterion, Guidelines, Membership, Project, Role, User, Verb
+from annotation.models import (
+    Assignment,
+    AuditEntry,
+    Criterion,
+    Event,
+    Guidelines,
+    Membership,
+    Project,
+    Role,
+    User,
+    Verb,
+)
+from annotation.webhooks import announce
 
 
 @transaction.atomic
@@ -120,4 +132,6 @@ def publish_guidelines(project: Project, *, text: str, by: User | None) -> Guide
     if current is not None and current.text == text:
         return current
     newest = project.guidelines.aggregate(newest=Max("version"))["newest"] or 0
-    return Guidelines.objects.create(project=project, version=newest + 1, text=text, created_by=by)
+    published = Guidelines.objects.create(project=project, version=newest + 1, text=text, created_by=by)
+    announce(project, Event.GUIDELINES_PUBLISHED, version=published.version)
+    return published

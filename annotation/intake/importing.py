@@ -32,7 +32,8 @@ from annotation.intake.formats import Format, mapped, read_row
 from annotation.intake.golds import GoldOfTask, keep_golds
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
 from annotation.intake.records import Place, Record, records_of_lines
-from annotation.models import Project, User
+from annotation.models import Event, Project, User
+from annotation.webhooks import announce
 
 logger = logging.getLogger(__name__)
 BATCH = 2000
@@ -119,6 +120,16 @@ def import_records(
             take_in(project, batch, report, options, by=by)
     settle(report)
     report.errors.sort(key=lambda error: error.line)
+    announce(
+        project,
+        Event.IMPORT_FINISHED,
+        lines=report.num_lines,
+        bad_lines=len(report.errors),
+        prompts=report.num_prompts,
+        responses=report.num_responses,
+        tasks=report.num_tasks,
+        judgments=report.num_judgments,
+    )
     logger.info(
         "import of %s into %s by %s: %s lines, %s of them bad",
         *(options.label, project.slug, by or "a command", report.num_lines, len(report.errors)),

@@ -1,21 +1,34 @@
 """The rows of the labelling side: who (people), what is judged (content), the judging (work), its quality (quality),
-and who changed what (record).
+who changed what (record), and the doors for programs (programs).
 """
 
 from annotation.models.content import Prompt, Response
 from annotation.models.making import Making
 from annotation.models.marks import Rank, Rating
 from annotation.models.people import Criterion, Guidelines, Membership, Project, Revision, Role, User
+from annotation.models.programs import (
+    TEST_EVENT,
+    ApiToken,
+    ApiUse,
+    Event,
+    Webhook,
+    WebhookAttempt,
+    WebhookDelivery,
+)
 from annotation.models.quality import Gold, Verdict, Voiding
 from annotation.models.record import AuditEntry, Verb, asked_from
 from annotation.models.work import Assignment, Candidate, Draft, Judgment, Task
 
 __all__ = [
+    "TEST_EVENT",
+    "ApiToken",
+    "ApiUse",
     "Assignment",
     "AuditEntry",
     "Candidate",
     "Criterion",
     "Draft",
+    "Event",
     "Gold",
     "Guidelines",
     "Judgment",
@@ -33,5 +46,8 @@ __all__ = [
     "Verb",
     "Verdict",
     "Voiding",
+    "Webhook",
+    "WebhookAttempt",
+    "WebhookDelivery",
     "asked_from",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -65,6 +66,10 @@ class Project(models.Model):
     control_share = models.FloatField(
         default=0.1, validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
         help_text=_("The share of gold tasks and repeats among what each person gets, while there are any."),
+    )  # fmt: skip
+    webhook_events = ArrayField(
+        models.CharField(max_length=40), default=list, blank=True, editable=False,
+        help_text="What its active webhooks want to be told, kept here so that judging need not look for it.",
     )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -19,6 +19,9 @@ ADMIN_PAGES = [
     THERE + "people/",
     THERE + "tasks/",
     THERE + "leaderboard/",
+    THERE + "webhooks/",
+    "/account/tokens/",
+    "/api/",
     "/projects/new/",
 ]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
