@@ -20,7 +20,8 @@ PROMPT = Columns(Prompt, "prompt", but=UNSHOWN)
 RESPONSE_A, RESPONSE_B = (Columns(Response, name, but=UNSHOWN) for name in ("response_a", "response_b"))
 
 CONTENT = f"""SELECT {ASSIGNMENT.sql},
-    EXISTS (SELECT FROM annotation_judgment said WHERE said.assignment_id = chosen.id),
+    EXISTS (SELECT FROM annotation_judgment said WHERE said.assignment_id = chosen.id)
+        OR EXISTS (SELECT FROM annotation_draft draft WHERE draft.assignment_id = chosen.id),
     {TASK.sql}, {PROMPT.sql}, {RESPONSE_A.sql}, {RESPONSE_B.sql}"""
 ITS_CONTENT = """\
 JOIN annotation_task task ON task.id = chosen.task_id
@@ -175,7 +176,7 @@ def read(row: Row, project: Project | None = None) -> Assignment:
     """The assignment of a row of NEXT, whose project is known, or of HELD."""
     values: Iterator[Any] = iter(row)
     assignment: Assignment = ASSIGNMENT.instance(values)
-    assignment.was_judged = next(values)
+    assignment.was_touched = next(values)
     task = assignment.task = TASK.instance(values)
     task.prompt = PROMPT.instance(values)
     task.response_a, task.response_b = RESPONSE_A.instance(values), RESPONSE_B.instance(values)

@@ -133,6 +133,34 @@ def renew(assignment: Assignment) -> bool:
     return renewed == 1
 
 
+def keep_lent(user: User, *, project: Project, held: Collection[int]) -> set[int]:
+    """Start the time of the user's leases anew, those that ran out included while their tasks have a place left.
+
+    Gives back which of `held` (assignments) the user does not hold any more: others took the place, or it is done.
+    """
+    own = Assignment.objects.of(user).in_project(project).filter(pk__in=held)
+    own.filter(status=Assignment.Status.LEASED).update(expires_at=timezone.now() + _lease(project))
+    still = set(own.filter(status=Assignment.Status.LEASED).values_list("pk", flat=True))
+    for assignment in own.filter(status=Assignment.Status.EXPIRED).select_related("task"):
+        if _take_again(assignment, lease=_lease(project)):
+            still.add(assignment.pk)
+    return set(held) - still
+
+
+@transaction.atomic
+def _take_again(assignment: Assignment, *, lease: datetime.timedelta) -> bool:
+    """Lend a task again to whom it was lent; False when no place is left."""
+    Task.objects.select_for_update(no_key=True).values_list("pk").get(pk=assignment.task_id)
+    if not Task.objects.open().filter(pk=assignment.task_id).update(num_leased=F("num_leased") + 1):
+        return False
+    now = timezone.now()
+    expired = Assignment.objects.filter(pk=assignment.pk, status=Assignment.Status.EXPIRED)
+    taken = expired.update(status=Assignment.Status.LEASED, leased_at=now, expires_at=now + lease)
+    if not taken:  # judged or taken again in the meantime
+        Task.objects.filter(pk=assignment.task_id).update(num_leased=F("num_leased") - 1)
+    return taken == 1
+
+
 @transaction.atomic
 def release(assignment: Assignment) -> bool:
     """Give the task back at once, for others or for later; False when it was not lent any more."""

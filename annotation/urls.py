@@ -9,6 +9,7 @@ from annotation.views import (
     api_reference,
     guidelines,
     home,
+    judgments,
     leaderboard,
     people,
     person,
@@ -35,6 +36,7 @@ project_urls: list[URLPattern | URLResolver] = [
     path("", project.project, name="project"),
     path("annotate/", annotate.annotate, name="annotate"),
     path("undo/", annotate.undo, name="undo"),
+    path("judgments/", judgments.judgments, name="judgments"),
     path("guidelines/", guidelines.guidelines, name="guidelines"),
     path("people/", people.people, name="people"),
     path("people/csv/", person.people_csv, name="people_csv"),
@@ -52,6 +54,8 @@ project_urls: list[URLPattern | URLResolver] = [
 assignment_urls = [
     path("judge/", annotate.judge, name="judge"),
     path("skip/", annotate.skip, name="skip"),
+    path("draft/", annotate.draft, name="draft"),
+    path("revise/", judgments.revise, name="revise"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -71,6 +71,10 @@ const act = (event) => {
   if (event.key === "Escape" && (panel || isWriting(target))) { panel?.removeAttribute("open"); target.blur(); return true; }
   if (isWriting(target) || (event.key.length === 1 && !singleKeys())) return false;
   if (event.key === "Enter" && target.closest("a, button, summary")) return false;
+  if (target.matches("[data-tool=why] input") && /^[^\d ]$/.test(event.key)) {
+    one("[data-tool=why] textarea").focus(); // numbers choose reasons, anything else is the beginning of a text
+    return false;
+  }
   if (one(".drawer:popover-open, #keys:popover-open")) return false;
   const key = keyOf(event), action = actionOf.get(key) ?? (key === "Enter" ? "submit" : undefined);
   // A task of another kind may take the key for itself (it prevents the default of this event).
@@ -92,6 +96,8 @@ const singleKeys = (value) => {
   return localStorage.getItem("single-keys") !== "off";
 };
 const box = byId("single-keys");
-box.checked = singleKeys();
-box.closest("p").hidden = false;
-box.addEventListener("change", () => singleKeys(box.checked));
+if (box) {
+  box.checked = singleKeys();
+  box.closest("p").hidden = false;
+  box.addEventListener("change", () => singleKeys(box.checked));
+}

@@ -75,6 +75,9 @@ EXPECTED = {
     "annotation:api_unknown": Expected((404,) * 5, "rest"),
     "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
     "annotation:skip": Expected(ALICE_ALONE, "assignment", method="post"),
+    "annotation:draft": Expected((302, 404, 200, 404, 404), "assignment", method="post"),
+    "annotation:revise": Expected((302, 404, 302, 404, 404), "assignment"),  # not judged yet: to the task page
+    "annotation:judgments": Expected(MEMBERS, "slug"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),
     "training:freeze": Expected(ADMINS, "slug"),
     "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing

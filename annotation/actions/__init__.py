@@ -4,9 +4,12 @@ Every verb is atomic and knows nothing of pages; what a person got wrong is a Va
 change. Who may call it is decided where the person is known: `Project.require`.
 """
 
+from annotation.actions.answers import Answer
 from annotation.actions.changing import change_task
-from annotation.actions.judging import Judged, Undone, judge, skip, undo
+from annotation.actions.drafting import keep_draft
+from annotation.actions.judging import Judged, Undone, judge, locked_sentence, skip, undo
 from annotation.actions.projects import add_criterion, add_member, create_project, pause_member, publish_guidelines
+from annotation.actions.revising import revise
 from annotation.actions.tokens import NewToken, create_token, digest_of, revoke_token
 from annotation.actions.voiding import Restored, restore, void_judgments, voidable
 from annotation.actions.webhooks import (
@@ -19,6 +22,7 @@ from annotation.actions.webhooks import (
 )
 
 __all__ = [
+    "Answer",
     "Judged",
     "NewToken",
     "Restored",
@@ -33,10 +37,13 @@ __all__ = [
     "create_token",
     "digest_of",
     "judge",
+    "keep_draft",
+    "locked_sentence",
     "pause_member",
     "publish_guidelines",
     "remove_webhook",
     "restore",
+    "revise",
     "revoke_token",
     "send_again",
     "send_test",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -24,9 +25,40 @@ class Answer:
     """Response id to place, 1 the best; as kept, the places follow without a gap: 1, 1, 2."""
     rationale: str
     flags: list[str]
+    reasons: list[str]
+    """Of the project's reason chips."""
     corrections: dict[int, str]
     """Response id to the corrected text."""
     active_seconds: float | None
+
+    @classmethod
+    def said(
+        cls,
+        *,
+        preferred: Response | None = None,
+        strength: int | None = None,
+        both_bad: bool = False,
+        ratings: Mapping[int, int] | None = None,
+        ranks: Mapping[int, int] | None = None,
+        rationale: str = "",
+        flags: Collection[str] = (),
+        reasons: Collection[str] = (),
+        corrections: Mapping[int, str] | None = None,
+        active_seconds: float | None = None,
+    ) -> Answer:
+        """As a page or a program says it: what is left out was not said, and what was said twice was said once."""
+        return cls(
+            preferred=preferred,
+            strength=strength,
+            both_bad=both_bad,
+            ratings=dict(ratings or {}),
+            ranks=dict(ranks or {}),
+            rationale=rationale.strip(),
+            flags=list(dict.fromkeys(flags)),
+            reasons=list(dict.fromkeys(reasons)),
+            corrections=dict(corrections or {}),
+            active_seconds=active_seconds,
+        )
 
 
 def checked(task: Task, answer: Answer) -> Answer:
@@ -34,6 +66,9 @@ def checked(task: Task, answer: Answer) -> Answer:
     for flag in answer.flags:
         if flag not in Judgment.Flag.values:
             raise ValueError(_("There is no flag “%(flag)s”.") % {"flag": flag})
+    for reason in answer.reasons:
+        if reason not in task.project.reason_chips:
+            raise ValueError(_("There is no reason “%(reason)s” in this project any more.") % {"reason": reason})
     if answer.active_seconds is not None and not 0 <= answer.active_seconds < math.inf:
         raise ValueError(_("The time at work must be a number of seconds, 0 or more."))
     for text in (answer.rationale, *answer.corrections.values()):

@@ -18,7 +18,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Assignment, Event, Judgment, Project, Rank, Rating, Response, Task, User
+from annotation.actions.keeping import keep_parts, unsaved
+from annotation.models import Assignment, Draft, Event, Judgment, Project, Response, Revision, Task, User
 from annotation.statements import Insert, prepared
 from annotation.webhooks import announce_judgment
 
@@ -26,8 +27,9 @@ from annotation.webhooks import announce_judgment
 # could lend the person again the task whose lease had run out and that they are judging now. Rows are locked in the
 # order they are named, and what is read of a locked row is its newest version.
 LOCK = """
-SELECT assignment.status, NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased), (
-    SELECT id FROM annotation_guidelines WHERE project_id = task.project_id ORDER BY version DESC LIMIT 1
+SELECT assignment.status, NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased), coalesce(
+    membership.seen_guidelines_id,
+    (SELECT id FROM annotation_guidelines WHERE project_id = task.project_id ORDER BY version DESC LIMIT 1)
 )
 FROM annotation_assignment assignment
 JOIN annotation_task task ON task.id = assignment.task_id
@@ -46,6 +48,8 @@ WITH kept AS (
     WHERE id = %(task_id)s AND EXISTS (SELECT FROM kept)
 ), ended AS (
     UPDATE annotation_assignment SET status = 'judged' WHERE id = %(assignment_id)s AND EXISTS (SELECT FROM kept)
+), sent AS (
+    DELETE FROM annotation_draft WHERE assignment_id = %(assignment_id)s AND EXISTS (SELECT FROM kept)
 )
 SELECT id FROM kept
 """
@@ -79,6 +83,7 @@ def judge(
     ranks: Mapping[int, int] | None = None,
     rationale: str = "",
     flags: Collection[str] = (),
+    reasons: Collection[str] = (),
     corrections: Mapping[int, str] | None = None,
     active_seconds: float | None = None,
 ) -> Judged:
@@ -86,29 +91,28 @@ def judge(
 
     preferred, strength: the better response and by how much (1 to 3), or None and 0 for a tie; see Assignment.as_shown.
     ratings: criterion id to value, for a rating task. ranks: response id to place, 1 the best, for a ranking.
-    corrections: response id to the corrected text.
+    reasons: of the project's reason chips. corrections: response id to the corrected text.
     active_seconds: time at work, idle time taken out.
     Raises PermissionDenied when the assignment is another's, ValueError with a sentence when the answer will not do.
     A lease that ran out is taken again while there is a place; else the judgment is kept with is_current False.
     """
-    place = _lock(assignment, by=by)
+    place = lock(assignment, by=by)
     task = assignment.task
     if not place.is_leased and (earlier := _earlier(assignment, submission_key)):
         return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
-    answer = checked(
-        task,
-        Answer(
-            preferred=preferred,
-            strength=strength,
-            both_bad=both_bad,
-            ratings=dict(ratings or {}),
-            ranks=dict(ranks or {}),
-            rationale=rationale.strip(),
-            flags=list(dict.fromkeys(flags)),
-            corrections=dict(corrections or {}),
-            active_seconds=active_seconds,
-        ),
+    said = Answer.said(
+        preferred=preferred,
+        strength=strength,
+        both_bad=both_bad,
+        ratings=ratings,
+        ranks=ranks,
+        rationale=rationale,
+        flags=flags,
+        reasons=reasons,
+        corrections=corrections,
+        active_seconds=active_seconds,
     )
+    answer = checked(task, said)
     judgment = _keep(place, assignment, answer, submission_key=submission_key)
     if judgment is None:  # this key was kept before: the form was sent twice, and the first was undone meanwhile
         earlier = _earlier(assignment, submission_key)
@@ -123,7 +127,7 @@ def judge(
 @transaction.atomic
 def skip(assignment: Assignment, *, by: User, reason: str, note: str = "") -> Assignment:
     """Give the task to others for good, with the reason. Skipping twice is skipping once."""
-    _lock(assignment, by=by)
+    lock(assignment, by=by)
     if reason not in Assignment.SkipReason.values:
         raise ValueError(_("Choose why you skip this task."))
     if assignment.status == Assignment.Status.JUDGED:
@@ -131,6 +135,7 @@ def skip(assignment: Assignment, *, by: User, reason: str, note: str = "") -> As
     if assignment.status == Assignment.Status.LEASED:
         Task.objects.filter(pk=assignment.task_id).update(num_leased=F("num_leased") - 1)
     assignment.skip_reason, assignment.skip_note = reason, note.strip()
+    Draft.objects.filter(assignment=assignment).delete()
     _move(assignment, Assignment.Status.SKIPPED, "skip_reason", "skip_note")
     return assignment
 
@@ -140,14 +145,15 @@ def undo(user: User, *, project: Project) -> Undone | None:
     """Reopen the user's last judgment in this project; None when there is none left.
 
     The judgment is kept, but counts no more; its place is lent to the user again.
+    Raises ValueError with a sentence when the project does not let it be changed any more.
     """
     last = Judgment.objects.counted().of(user).in_project(project).order_by("-created_at", "-id").first()
     if last is None:
         return None
     assignment = Assignment.objects.with_content().get(pk=last.assignment_id)
-    _lock(assignment, by=user)
+    lock(assignment, by=user)
     # Two undos at once reopen one judgment: the second finds it done when it gets the lock.
-    if Judgment.objects.filter(pk=last.pk, is_current=True).update(is_current=False):
+    if Judgment.objects.filter(pk=last.pk).revisable(project).update(is_current=False):
         Task.objects.filter(pk=assignment.task_id).update(
             num_judged=F("num_judged") - 1, num_leased=F("num_leased") + 1
         )
@@ -155,6 +161,8 @@ def undo(user: User, *, project: Project) -> Undone | None:
         assignment.expires_at = assignment.leased_at + datetime.timedelta(seconds=project.lease_seconds)
         _move(assignment, Assignment.Status.LEASED, "leased_at", "expires_at")
         announce_judgment(Event.JUDGMENT_UNDONE, last, task=assignment.task, by=user)
+    elif Judgment.objects.counted().filter(pk=last.pk).exists():
+        raise ValueError(locked_sentence(last))
     last.is_current = False
     return Undone(assignment, last)
 
@@ -167,10 +175,10 @@ class Place(NamedTuple):
     is_free: bool
     """Whether a judgment of theirs can count: they hold the task, or it has a place left."""
     guidelines: int | None
-    """The current version of the project's guidelines (id)."""
+    """The guidelines (id) the person has read; the newest, when they have read none."""
 
 
-def _lock(assignment: Assignment, *, by: User) -> Place:
+def lock(assignment: Assignment, *, by: User) -> Place:
     """Lock the person's membership and the task, and read the assignment anew under the locks.
 
     Of `assignment.task` only what never changes may be used after this; its counters move by F().
@@ -198,52 +206,15 @@ def _earlier(assignment: Assignment, submission_key: uuid.UUID) -> Judgment | No
 
 def _keep(place: Place, assignment: Assignment, answer: Answer, *, submission_key: uuid.UUID) -> Judgment | None:
     """The judgment, its place in the task's counters and the end of the lease; None when the key was kept before."""
-    task = assignment.task
-    judgment = Judgment(
-        task=task,
-        annotator_id=assignment.annotator_id,
-        assignment=assignment,
-        submission_key=submission_key,
-        is_current=place.is_free,
-        preferred=answer.preferred,
-        strength=answer.strength,
-        both_bad=answer.both_bad,
-        flags=answer.flags,
-        rationale=answer.rationale,
-        guidelines_id=place.guidelines,
-        active_seconds=answer.active_seconds,
-    )
+    judgment = unsaved(assignment, answer, submission_key=submission_key, guidelines=place.guidelines)
+    judgment.is_current = place.is_free
     moves = {"num_judged": int(place.is_free), "num_leased": int(place.is_leased)}
     rows = prepared(KEEP, JUDGMENT.values(judgment) | moves)
     if not rows:
         return None
     judgment.pk, judgment._state.adding = rows[0][0], False
-    if answer.ratings:
-        Rating.objects.bulk_create(
-            Rating(judgment=judgment, criterion_id=criterion, response_id=task.response_a_id, value=value)
-            for criterion, value in answer.ratings.items()
-        )
-    if answer.ranks:
-        Rank.objects.bulk_create(
-            Rank(judgment=judgment, response_id=response, rank=place) for response, place in answer.ranks.items()
-        )
-    if answer.corrections:
-        judgment.corrections.add(*_corrections(task, answer, author_id=assignment.annotator_id))
+    keep_parts(judgment, answer)
     return judgment
-
-
-def _corrections(task: Task, answer: Answer, *, author_id: int) -> list[Response]:
-    return Response.objects.bulk_create(
-        Response(
-            prompt_id=task.prompt_id,
-            text=text,
-            source=Response.CORRECTION,
-            content_hash=Response.hash_of(text),
-            parent_id=original,
-            author_id=author_id,
-        )
-        for original, text in answer.corrections.items()
-    )
 
 
 def _move(assignment: Assignment, status: Assignment.Status, *also: str) -> None:
@@ -253,5 +224,16 @@ def _move(assignment: Assignment, status: Assignment.Status, *also: str) -> None
 
 def _not_counted() -> str:
     return _(
-        "Your time for this task had run out and others took it. Your judgment is kept, but it does not count here."
+        "Your time for that task had run out and others took it. Your judgment is kept, but it does not count here."
     )
+
+
+def locked_sentence(judgment: Judgment | None) -> str:
+    """Why a judgment cannot be changed any more."""
+    if judgment is not None and judgment.voiding_id is not None:
+        return _("An admin has taken this judgment out of the count: it cannot be changed.")
+    if judgment is None or not judgment.is_current:
+        return _("This judgment does not count: there is nothing to change.")
+    if judgment.task.project.revision == Revision.NEVER:
+        return _("In this project a judgment cannot be changed once it was sent.")
+    return _("A snapshot has taken this judgment: it cannot be changed any more.")

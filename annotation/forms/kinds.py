@@ -6,7 +6,7 @@ from typing import Any
 
 from annotation.forms.ranking import RankingForm
 from annotation.forms.task import ComparisonForm, JudgmentForm, RatingForm
-from annotation.models import Assignment, Task
+from annotation.models import Assignment, Judgment, Task
 
 FORMS: dict[str, type[JudgmentForm]] = {
     Task.Kind.COMPARISON: ComparisonForm,
@@ -15,6 +15,6 @@ FORMS: dict[str, type[JudgmentForm]] = {
 }
 
 
-def form_for(assignment: Assignment, data: Any = None) -> JudgmentForm:
-    """The form of the assignment's kind of task."""
-    return FORMS[assignment.task.kind](data, assignment=assignment)
+def form_for(assignment: Assignment, data: Any = None, *, version: Judgment | None = None) -> JudgmentForm:
+    """The form of the assignment's kind of task; to revise `version`, where one is given."""
+    return FORMS[assignment.task.kind](data, assignment=assignment, version=version)

@@ -41,6 +41,7 @@ class Verdict(NamedTuple):
     ranks: dict[int, int]
     rationale: str
     flags: list[str]
+    reasons: list[str]
     corrections: dict[int, str]
     active_seconds: float | None
 
@@ -62,6 +63,12 @@ class JudgmentForm(forms.Form):
         required=False,
         widget=forms.CheckboxSelectMultiple,
     )
+    reasons = forms.MultipleChoiceField(
+        label=_("Reasons"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": _("There is no reason “%(value)s” in this project any more.")},
+    )
     rationale = forms.CharField(
         label=_("Why? (for reviewers; optional)"),
         required=False,
@@ -72,15 +79,20 @@ class JudgmentForm(forms.Form):
     incomplete = _("Choose an answer first.")
     """What the page says when Enter is pressed too early."""
 
-    def __init__(self, data: Any = None, *, assignment: Assignment) -> None:
+    def __init__(self, data: Any = None, *, assignment: Assignment, version: Judgment | None = None) -> None:
+        """`version`: the judgment to be revised. Else the form begins with the draft, or with what was undone."""
         self.assignment = assignment
         self.shown = self.correctable()
         initial: dict[str, Any] = {"submission_key": uuid.uuid4()}
         initial |= {name: response.text for name, response in self.shown.items()}
         untouched = dict(initial)
-        if data is None and assignment.was_judged is not False and (undone := undone_judgment(assignment)):
-            initial |= self.values_of(undone)
+        if version is not None:
+            initial |= self.values_of(version)
+        elif data is None and assignment.was_touched is not False:
+            initial |= self.before()
         super().__init__(data, initial=initial)
+        chips = [(chip, chip) for chip in assignment.task.project.reason_chips]
+        self.fields["reasons"].choices = chips  # type: ignore[attr-defined]  # a choice field, which the stubs forget
         self.complete()
         self.is_untouched = data is None and initial == untouched
 
@@ -96,13 +108,26 @@ class JudgmentForm(forms.Form):
     @property
     def looks(self) -> str:
         """All that tells this form, untouched, from another, apart from the texts it shows and its hidden values."""
-        return type(self).__name__
+        return f"{type(self).__name__} {self.assignment.task.project.reason_chips}"
+
+    def before(self) -> dict[str, Any]:
+        """What was typed and not sent; else what was sent and undone."""
+        if draft := getattr(self.assignment, "draft", None):
+            return self.drafted(draft.values)
+        undone = undone_judgment(self.assignment)
+        return self.values_of(undone) if undone else {}
+
+    def drafted(self, values: dict[str, list[str]]) -> dict[str, Any]:
+        """What was typed and chosen last, whatever the fields of this kind are."""
+        many = {name for name, field in self.base_fields.items() if isinstance(field, forms.MultipleChoiceField)}
+        return {name: given if name in many else given[-1] for name, given in values.items() if given}
 
     def values_of(self, judgment: Judgment) -> dict[str, Any]:
         """The form's values as they were when that judgment was sent."""
         corrected = {response.parent_id: response.text for response in judgment.corrections.all()}
         return {
             "flags": judgment.flags,
+            "reasons": judgment.reasons,
             "rationale": judgment.rationale,
             **{name: corrected.get(response.pk, response.text) for name, response in self.shown.items()},
         }
@@ -144,6 +169,7 @@ class JudgmentForm(forms.Form):
             and self.ratings() == {rating.criterion_id: rating.value for rating in judgment.ratings.all()}
             and one_newline(self.cleaned_data["rationale"]).strip() == judgment.rationale
             and set(self.cleaned_data["flags"]) == set(judgment.flags)
+            and set(self.cleaned_data["reasons"]) == set(judgment.reasons)
             and {pk: text.strip() for pk, text in self.corrections().items()} == corrected
         )
 
@@ -159,6 +185,7 @@ class JudgmentForm(forms.Form):
             ranks=self.ranks(),
             rationale=one_newline(values["rationale"]),
             flags=values["flags"],
+            reasons=values["reasons"],
             corrections=self.corrections(),
             active_seconds=values["active_seconds"],
         )
@@ -195,9 +222,9 @@ class ComparisonForm(JudgmentForm):
 class RatingForm(JudgmentForm):
     incomplete = _("Rate every criterion.")
 
-    def __init__(self, data: Any = None, *, assignment: Assignment) -> None:
+    def __init__(self, data: Any = None, *, assignment: Assignment, version: Judgment | None = None) -> None:
         self.criteria: list[Criterion] = list(assignment.task.project.criteria.all())
-        super().__init__(data, assignment=assignment)
+        super().__init__(data, assignment=assignment, version=version)
         for criterion in self.criteria:
             sentence = gettext("Rate “%(criterion)s” from 1 to %(most)d.")
             sentence %= {"criterion": criterion.name, "most": criterion.scale_max}

@@ -17,7 +17,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models.content import Prompt, Response
-from annotation.models.people import Guidelines, Project, User
+from annotation.models.people import Guidelines, Project, Revision, User
 
 REPEAT_AFTER = 10
 """How many other judgments a person must have made since, before they are asked the same again."""
@@ -193,7 +193,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def with_content(self) -> AssignmentQuerySet:
         """Everything a page needs to show the task, in one query."""
-        return self.select_related("task__project", "task__prompt", "task__response_a", "task__response_b")
+        return self.select_related("task__project", "task__prompt", "task__response_a", "task__response_b", "draft")
 
 
 class Assignment(models.Model):
@@ -225,8 +225,8 @@ class Assignment(models.Model):
     skip_reason = models.CharField(max_length=20, choices=SkipReason.choices, blank=True)
     skip_note = models.TextField(blank=True)
 
-    was_judged: bool | None = None
-    """Not a column: whether there is a judgment of it, given and undone, say; None where nobody has looked."""
+    was_touched: bool | None = None
+    """Not a column: whether there is a draft or a judgment of it, undone, say; None where nobody has looked."""
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -280,6 +280,13 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
     def votes(self) -> JudgmentQuerySet:
         """Those that count and speak for the answers: not given on gold tasks or repeats."""
         return self.counted().filter(task__control="")
+
+    def revisable(self, project: Project) -> JudgmentQuerySet:
+        """Those of this project that their makers may still change, as its setting says."""
+        own = self.counted().filter(task__project=project)
+        if project.revision == Revision.NEVER:
+            return own.none()
+        return own.filter(frozen_at=None) if project.revision == Revision.UNTIL_FROZEN else own
 
     def of(self, user: User) -> JudgmentQuerySet:
         return self.filter(annotator=user)
@@ -353,6 +360,10 @@ class Judgment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.annotator} on {self.task}"
+
+    @property
+    def flag_labels(self) -> list[str]:
+        return [str(self.Flag(flag).label) for flag in self.flags]
 
     @property
     def signed_strength(self) -> int | None:

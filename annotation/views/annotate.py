@@ -7,7 +7,7 @@ whenever something is wrong with it.
 
 from __future__ import annotations
 
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,8 +21,10 @@ from annotation.views.access import PersonRequest, person_required, project_for,
 from annotation.views.task_page import go_on, held_by_page, next_page, page_for, show
 
 JUDGED_BEFORE = gettext_lazy(
-    "You had judged that task already, perhaps in another tab, and that judgment stands. To change it, undo it first."
+    "You judged this task already, perhaps in another tab, and that judgment stands. Send this one again to put it in "
+    "its place."
 )
+NOT_DRAFTED = {"csrfmiddlewaretoken", "submission_key", "held", "changed"}
 
 
 @person_required
@@ -44,8 +46,10 @@ def judge(request: PersonRequest, pk: int) -> HttpResponse:
         except ValueError as error:
             form.add_error(None, str(error))
         else:
-            notice = judged.notice or ("" if judged.is_new or form.repeats(judged.judgment) else str(JUDGED_BEFORE))
-            return go_on(request, assignment.task.project, said=_("Saved."), notice=notice)
+            if judged.is_new or form.repeats(judged.judgment):
+                return go_on(request, assignment.task.project, said=_("Saved."), notice=judged.notice)
+            form.add_error(None, JUDGED_BEFORE)
+            return show(request, page_for(request, assignment, form=form, is_revision=True), status=422)
     return show(request, page_for(request, assignment, form=form), status=422)
 
 
@@ -68,9 +72,31 @@ def skip(request: PersonRequest, pk: int) -> HttpResponse:
 
 @person_required
 @require_POST
+def draft(request: PersonRequest, pk: int) -> JsonResponse:
+    """Keep what is typed so far, if anything was; and all that the page holds stays lent, because the person is at it.
+
+    Answered with what is not theirs any more: `lost` because others took it, `done` because they sent it elsewhere.
+    """
+    assignment = assignment_for(request, pk)
+    values = {name: request.POST.getlist(name) for name in request.POST if name not in NOT_DRAFTED}
+    if "changed" in request.POST:
+        actions.keep_draft(assignment, by=request.user, values=values)
+    held = held_by_page(request.POST) | {pk}
+    gone = queue.keep_lent(request.user, project=assignment.task.project, held=held)
+    own = Assignment.objects.of(request.user).filter(pk__in=gone)
+    lost = list(own.filter(status=Assignment.Status.EXPIRED).values_list("pk", flat=True))
+    return JsonResponse({"lost": lost, "done": sorted(gone - set(lost))})
+
+
+@person_required
+@require_POST
 def undo(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug)
-    if undone := actions.undo(request.user, project=project):
+    try:
+        undone = actions.undo(request.user, project=project)
+    except ValueError as error:
+        return go_on(request, project, notice=str(error))
+    if undone:
         if not request.htmx:
             return redirect("annotation:annotate", slug)
         page = page_for(request, undone.assignment)

@@ -112,7 +112,7 @@ class TaskPage:
     def alike(self) -> str:
         """Names all that the parts under the texts depend on, while nothing is entered in them."""
         looks = self.form.looks if self.form else ""
-        which = [self.kept_for, get_language(), self.project.pk, self.can_undo]
+        which = [self.kept_for, get_language(), self.project.pk, self.can_undo, self.skip_form is not None]
         return repr([*which, *self.caps.values(), looks])
 
     @property
@@ -151,7 +151,9 @@ def page_for(
     held: Collection[int] = (),
     form: JudgmentForm | None = None,
     skip_form: SkipForm | None = None,
+    is_revision: bool = False,
 ) -> TaskPage:
+    """is_revision: what is sent replaces the judgment that is there."""
     return TaskPage(
         project=assignment.task.project,
         person=request.user,
@@ -159,7 +161,7 @@ def page_for(
         assignment=assignment,
         form=form or form_for(assignment),
         skip_form=skip_form or SkipForm(),
-        action=reverse("annotation:judge", args=[assignment.pk]),
+        action=reverse("annotation:revise" if is_revision else "annotation:judge", args=[assignment.pk]),
     )
 
 

@@ -77,7 +77,7 @@ def test_the_same_again_is_no_surprise(held: Assignment, alice: User) -> None:
     browser = browser_of(alice)
     browser.post(f"/assignments/{held.pk}/judge/", form_of(held, 1, 3, 3, 4))
     same = browser.post(f"/assignments/{held.pk}/judge/", form_of(held, 1, 2, 2, 3), follow=True).content.decode()
-    assert "judged that task already" not in same
+    assert "judged this task already" not in same
     other = browser.post(f"/assignments/{held.pk}/judge/", form_of(held, 2, 1, 3, 4), follow=True).content.decode()
-    assert "judged that task already" in other
+    assert "judged this task already" in other
     assert Judgment.objects.count() == 1
