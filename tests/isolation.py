@@ -1,7 +1,7 @@
 """Where tests write: loaded by pytest before Django reads its settings (`-p tests.isolation` in pyproject.toml).
 
-A conftest.py would come too late: pytest-django sets Django up before it reads any, and tests would use the product's own
-database server and folders. Where tests run side by side (pytest -n 2), each process has a folder and a server of its own.
+A conftest.py would come too late: pytest-django sets Django up before it reads any, and tests would use the product's
+own database server and folders. Where tests run side by side (pytest -n 2), each process has its own.
 """
 
 import os

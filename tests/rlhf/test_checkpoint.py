@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.rlhf.nano import events_of, make_run, preference_lines
-from training.rlhf.rundir import RunDir
+from training.rlhf.rundir import RunDir, Stopped
 from training.rlhf.train_reward import train_reward
 
 SETTINGS = {"device": "cpu", "num_threads": 1, "batch_size": 4, "learning_rate": 5e-3, "lora_rank": 1}
@@ -73,3 +73,63 @@ def test_dying_at_any_change_of_a_name_leads_to_the_same_end(tmp_path, nano_poli
         assert (run.artifact / "plumbline.json").read_text() == about
         assert [event["seq"] for event in events_of(run)] == list(range(1, len(events_of(run)) + 1))
         assert not list(run.path.rglob(".*")), at
+
+
+def cut_weights(checkpoint: Path) -> None:
+    with (checkpoint / "weights.safetensors").open("r+b") as file:
+        file.truncate(200)
+
+
+def flip_one_bit(checkpoint: Path) -> None:
+    path = checkpoint / "optimizer.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def break_the_record(checkpoint: Path) -> None:
+    (checkpoint / "state.json").write_text("{", encoding="utf-8")
+
+
+def lose_a_file(checkpoint: Path) -> None:
+    (checkpoint / "random.safetensors").unlink()
+
+
+DAMAGES = {
+    cut_weights: "weights.safetensors is not what was written",
+    flip_one_bit: "optimizer.safetensors is not what was written",
+    break_the_record: "state.json cannot be read",
+    lose_a_file: "random.safetensors is missing",
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+def test_a_damaged_checkpoint_is_put_aside_for_the_one_before_it(tmp_path, nano_policy, pairs, harm):
+    config = {"model": str(nano_policy), **SETTINGS, **SCHEDULE, "keep_best": False}
+    whole, run = (make_run(tmp_path / name, "reward", config, preferences=pairs) for name in ("whole", "run"))
+    run_once(whole)
+    asked = iter([None, None, None, "interrupted"])
+    with run.open_events() as events, pytest.raises(Stopped):
+        train_reward(run.read_config("reward"), run, events, lambda: next(asked))
+    assert [step for step, _ in run.whole_checkpoints()] == [2, 3]
+    newest = run.whole_checkpoints()[-1][1]
+    harm(newest)
+    run_once(run)
+    warnings = [event["message"] for event in events_of(run, "warning")]
+    assert any(newest.name in sentence and DAMAGES[harm] in sentence for sentence in warnings)
+    assert [event["step"] for event in events_of(run, "resumed")] == [2]
+    own, expected = (load_file(each.artifact / "model.safetensors") for each in (run, whole))
+    assert all(torch.equal(own[name], expected[name]) for name in expected)
+
+
+def test_where_every_checkpoint_is_damaged_the_run_begins_anew(tmp_path, nano_policy, pairs):
+    config = {"model": str(nano_policy), **SETTINGS, **SCHEDULE, "keep_best": False}
+    run = make_run(tmp_path / "run", "reward", config, preferences=pairs)
+    run_once(run)
+    expected = load_file(run.artifact / "model.safetensors")
+    for _, checkpoint in run.whole_checkpoints():
+        break_the_record(checkpoint)
+    run_once(run)
+    assert not events_of(run, "resumed")
+    own = load_file(run.artifact / "model.safetensors")
+    assert all(torch.equal(own[name], expected[name]) for name in expected)

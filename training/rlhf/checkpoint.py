@@ -2,7 +2,8 @@
 
 A checkpoint is a folder: weights.safetensors (trainable weights only: frozen ones come back from the model's folder),
 optimizer.safetensors, random.safetensors (torch's generators; nothing else draws) and state.json (step, progress, and
-what the run was asked). It appears by a rename, so there is no half of one. The last two and the best are kept.
+what the run was asked, and the hashes of the other files). It appears by a rename, so there is no half of one. The last
+two and the best are kept. One that the disk damaged all the same is put aside, with a warning, for the one before it.
 """
 
 import json
@@ -21,6 +22,7 @@ from training.rlhf.data import data_hash
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, new_folder, write_text
 
 NUM_KEPT = 2
+TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors")
 CHANGEABLE = {"checkpoint_every", "micro_batch_size"}
 """Settings that a resumed run may change, for want of memory, say: what is learned does not depend on them."""
 
@@ -96,7 +98,8 @@ def save_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: M
         save_file(_weights(state), folder / "weights.safetensors")
         save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
         save_file(_random_states(state), folder / "random.safetensors")
-        record = {"step": state.step, "progress": state.progress, "asked": question}
+        hashes = {name: data_hash(folder / name) for name in TENSOR_FILES}
+        record = {"step": state.step, "progress": state.progress, "asked": question, "files": hashes}
         write_text(folder / "state.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
     events.checkpoint(step=state.step, path=path.relative_to(run.path).as_posix())
     kept = {step for step, _ in run.whole_checkpoints()[-NUM_KEPT:]} | {state.step, state.progress.get("best_step")}
@@ -107,14 +110,13 @@ def save_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: M
 
 
 def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> bool:
-    """Fill `state` from the newest checkpoint and say so; False when there is none.
+    """Fill `state` from the newest sound checkpoint and say so; False when there is none.
 
     ValueError with a sentence when settings or data are not those that the checkpoint was made with.
     """
-    checkpoints = run.whole_checkpoints()
-    if not checkpoints:
+    path = _newest_sound(run, events)
+    if path is None:
         return False
-    _, path = checkpoints[-1]
     record = json.loads((path / "state.json").read_text(encoding="utf-8"))
     _refuse_another_question(path, record["asked"], question)
     for name, module in state.modules.items():
@@ -126,6 +128,36 @@ def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, ques
     state.step = int(record["step"])
     events.resumed(step=state.step)
     return True
+
+
+def _newest_sound(run: RunDir, events: EventLog) -> Path | None:
+    for _, path in reversed(run.whole_checkpoints()):
+        fault = damage(path)
+        if not fault:
+            return path
+        aside = path.with_name(f"damaged_{path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        events.warning(
+            f"checkpoint {path.name} is damaged ({fault}) and was put aside as {aside.name}: the run goes on from the "
+            "one before it, or from the start where there is none. Check the disk."
+        )
+    return None
+
+
+def damage(checkpoint: Path) -> str:
+    """What is wrong with a checkpoint's files, in a few words; "" when they are as they were written."""
+    try:
+        record = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        hashes = record["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "state.json cannot be read"
+    for name in TENSOR_FILES:
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+        if data_hash(checkpoint / name) != hashes.get(name):
+            return f"{name} is not what was written"
+    return ""
 
 
 def load_weights(checkpoint: Path, name: str, module: nn.Module) -> None:

@@ -113,8 +113,9 @@ def of_split(lines: Sequence[HasSplit], split: str) -> list[HasSplit]:
 
 
 def data_hash(path: Path) -> str:
-    """SHA-256 of a data file, which names exactly what a run has learned from."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file, which names exactly what a run has learned from. A large one is read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Encoded(NamedTuple):
