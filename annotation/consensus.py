@@ -46,14 +46,18 @@ class Opinion(NamedTuple):
     """Signed, of those who said what the opinion says; 0 where none prevails."""
 
 
-def majority(said: Collection[Vote]) -> Opinion:
-    """What most say: the first, the second, or a tie. Where none of the three has the most votes, the target is 0.5."""
+def majority_side(said: Collection[Vote]) -> int | None:
+    """What most say, of the three SIDES; None where two or three have the most."""
     weights = {side: math.fsum(each.weight for each in said if _side(each) == side) for side in SIDES}
     most = max(weights.values())
     prevailing = [side for side in SIDES if weights[side] > most - CLOSE]
-    if len(prevailing) > 1:
-        return Opinion(0.5, 0.0)
-    return _of_side(prevailing[0], said)
+    return prevailing[0] if len(prevailing) == 1 else None
+
+
+def majority(said: Collection[Vote]) -> Opinion:
+    """The opinion of most; where none prevails, the target is 0.5."""
+    side = majority_side(said)
+    return Opinion(0.5, 0.0) if side is None else _of_side(side, said)
 
 
 def decided(strength: float) -> Opinion:
@@ -73,8 +77,10 @@ class Reliability:
     def of(self, person: int | None) -> float:
         return self.accuracy.get(person, self.mean) if person is not None else self.mean
 
-    def opinion(self, said: Collection[Vote]) -> Opinion:
-        """P(first) and half of P(tie), after Bayes: a person is right with their accuracy, else says either other."""
+    def odds(self, said: Collection[Vote]) -> dict[int, float]:
+        """Of the three SIDES after Bayes, the likeliest 1: a person is right with their accuracy, else says either
+        other side.
+        """
         prior = {-1: (1 - self.tie) / 2, 0: self.tie, 1: (1 - self.tie) / 2}
         logs = {side: math.log(prior[side]) for side in SIDES}
         for each in said:
@@ -82,12 +88,19 @@ class Reliability:
             for side in SIDES:
                 logs[side] += each.weight * math.log(right if _side(each) == side else (1 - right) / 2)
         highest = max(logs.values())
-        odds = {side: math.exp(log - highest) for side, log in logs.items()}
-        target = (odds[1] + odds[0] / 2) / math.fsum(odds.values())
+        return {side: math.exp(log - highest) for side, log in logs.items()}
+
+    def side(self, said: Collection[Vote]) -> int | None:
+        """The likeliest of the SIDES; None where two or three are equally likely."""
         # By hairs: the same votes in another order add up to another last digit.
-        likeliest = [side for side in SIDES if odds[side] > 1 - CLOSE]
-        strength = _of_side(likeliest[0], said).strength if len(likeliest) == 1 else 0.0
-        return Opinion(target, strength)
+        likeliest = [side for side, odds in self.odds(said).items() if odds > 1 - CLOSE]
+        return likeliest[0] if len(likeliest) == 1 else None
+
+    def opinion(self, said: Collection[Vote]) -> Opinion:
+        """P(first) and half of P(tie)."""
+        odds, side = self.odds(said), self.side(said)
+        target = (odds[1] + odds[0] / 2) / math.fsum(odds.values())
+        return Opinion(target, 0.0 if side is None else _of_side(side, said).strength)
 
 
 def reliability(pairs: Table) -> Reliability:

@@ -5,6 +5,8 @@ from django.urls import URLPattern, URLResolver, include, path
 from annotation.api import api
 from annotation.api.v1 import openapi, unknown
 from annotation.views import (
+    adjudicate,
+    agreement,
     annotate,
     api_reference,
     guidelines,
@@ -45,6 +47,13 @@ project_urls: list[URLPattern | URLResolver] = [
     path("voidings/<int:pk>/restore/", person.restore, name="restore"),
     path("people/<int:pk>/pause/", people.member_pause, name="member_pause"),
     path("tasks/", tasks.tasks, name="tasks"),
+    path("agreement/", agreement.agreement, name="agreement"),
+    path("agreement/csv/", agreement.agreement_csv, name="agreement_csv"),
+    path("agreement/consensus/", agreement.consensus, name="consensus"),
+    path("adjudicate/", adjudicate.adjudicate, name="adjudicate"),
+    path("adjudicate/decided/", adjudicate.decided, name="decided"),
+    path("adjudicate/<int:pk>/", adjudicate.decide, name="decide"),
+    path("adjudicate/<int:pk>/withdraw/", adjudicate.withdraw, name="verdict_withdraw"),
     path("leaderboard/", leaderboard.board, name="leaderboard"),
     path("leaderboard/csv/", leaderboard.board_csv, name="leaderboard_csv"),
     path("webhooks/", include(webhook_urls)),

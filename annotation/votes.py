@@ -11,31 +11,36 @@ import datetime
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from django.db import models
 from django.db.models import Count, Max, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from annotation.agreement import Table, orders, table
 from annotation.models import Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet
 
-By = Literal["people", "simulated", "all"]
-BYS: tuple[By, ...] = ("people", "simulated", "all")
+
+class By(models.TextChoices):
+    PEOPLE = "people", _("people")
+    SIMULATED = "simulated", _("simulated annotators")
+    ALL = "all", _("both")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Which:
     """Which judgments are looked at."""
 
-    by: By = "all"
+    by: str = By.ALL
     since: datetime.date | None = None
     """From the beginning of this day on; None: all."""
 
     def narrow(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
-        if self.by != "all":
-            judgments = judgments.filter(annotator__is_simulated=self.by == "simulated")
+        if self.by != By.ALL:
+            judgments = judgments.filter(annotator__is_simulated=self.by == By.SIMULATED)
         if self.since is not None:
             start = datetime.datetime.combine(self.since, datetime.time.min)
             judgments = judgments.since(timezone.make_aware(start))
@@ -63,10 +68,11 @@ def fingerprint(project: Project, which: Which = ALL) -> tuple[int, ...]:
     return tuple(int(each or 0) for each in found.values())
 
 
-def comparisons(project: Project, which: Which = ALL) -> Table:
+def comparisons(project: Project, which: Which = ALL, *, with_gold: bool = False) -> Table:
     """Values are signed strengths, classes their signs; “both bad” is a tie."""
+    counted = Judgment.objects.counted().exclude(task__control=Task.Control.REPEAT)
     rows = (
-        which.narrow(Judgment.objects.votes().in_project(project))
+        which.narrow((counted if with_gold else Judgment.objects.votes()).in_project(project))
         .filter(task__kind=Task.Kind.COMPARISON)
         .order_by("pk")
         .values_list(
@@ -106,8 +112,10 @@ def rankings(project: Project, which: Which = ALL) -> Table:
 
 
 def _ranked(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-    for _judgment, ranked in itertools.groupby(rows, key=lambda row: row[0]):
-        for (_, person, prompt, moment, first, hash_a), (*_rest, second, hash_b) in itertools.combinations(ranked, 2):
+    for _same, ranked in itertools.groupby(rows, key=lambda row: row[0]):
+        for one, other in itertools.combinations(ranked, 2):
+            _judgment, person, prompt, moment, first, hash_a = one
+            *_rest, second, hash_b = other
             yield _pair(person, prompt, moment, float(np.sign(second - first)), hash_a, hash_b)
 
 
@@ -128,12 +136,13 @@ def ratings(project: Project, which: Which = ALL) -> dict[int, Table]:
     return {criterion: tabled(given) for criterion, given in found.items()}
 
 
-def pairs(project: Project, which: Which = ALL) -> Table:
+def pairs(project: Project, which: Which = ALL, *, with_gold: bool = False) -> Table:
     """All that was said about which of two answers is better: comparisons, rankings, and the order of ratings.
 
     Values are signs. What one person said of a pair in two kinds of task stands as two units.
+    with_gold: gold comparisons too, which say something about people.
     """
-    tables = [comparisons(project, which), rankings(project, which)]
+    tables = [comparisons(project, which, with_gold=with_gold), rankings(project, which)]
     tables += [orders(rated) for _criterion, rated in sorted(ratings(project, which).items())]
     ends = np.cumsum([0, *(int(each.units.max(initial=-1)) + 1 for each in tables)])
     return table(

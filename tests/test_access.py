@@ -38,6 +38,7 @@ class Expected:
 EVERYBODY = (302, 200, 200, 200, 200)
 MEMBERS = (302, 404, 200, 200, 200)
 REVIEWERS = (302, 404, 403, 200, 200)
+REVIEWERS_CHANGE = (302, 404, 403, 302, 302)
 ADMINS = (302, 404, 403, 403, 200)
 ADMINS_CHANGE = (302, 404, 403, 403, 302)
 ALICE_ALONE = (302, 404, 422, 404, 404)
@@ -60,6 +61,13 @@ EXPECTED = {
     "annotation:person": Expected(ADMINS, "slug member"),
     "annotation:void": Expected((302, 404, 403, 403, 422), "slug member", method="post"),
     "annotation:restore": Expected(ADMINS_CHANGE, "slug voiding", method="post"),
+    "annotation:agreement": Expected(REVIEWERS, "slug"),
+    "annotation:agreement_csv": Expected(REVIEWERS, "slug"),
+    "annotation:consensus": Expected(REVIEWERS, "slug"),
+    "annotation:adjudicate": Expected(REVIEWERS, "slug"),
+    "annotation:decided": Expected(REVIEWERS, "slug"),
+    "annotation:decide": Expected(REVIEWERS, "slug judged"),
+    "annotation:verdict_withdraw": Expected(REVIEWERS_CHANGE, "slug judged", method="post"),
     "annotation:leaderboard": Expected(REVIEWERS, "slug"),
     "annotation:leaderboard_csv": Expected(REVIEWERS, "slug"),
     "annotation:webhooks": Expected(ADMINS, "slug"),
@@ -129,6 +137,7 @@ class World:
             "member": ("pk", bob.pk),
             "assignment": ("pk", self.lent.pk),
             "voiding": ("pk", self.voiding.pk),
+            "judged": ("pk", self.project.tasks.filter(num_judged__gt=0).earliest("pk").pk),
             "run": ("pk", self.run.pk),
             "version": ("pk", self.b.pk),
             "chart": ("chart", "reward"),

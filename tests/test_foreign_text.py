@@ -14,7 +14,19 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import actions
-from annotation.models import Criterion, Guidelines, Project, Prompt, Response, Role, User, Webhook, WebhookDelivery
+from annotation.models import (
+    Criterion,
+    Guidelines,
+    Judgment,
+    Project,
+    Prompt,
+    Response,
+    Role,
+    User,
+    Webhook,
+    WebhookDelivery,
+)
+from tests.annotation.test_consensus import said
 from tests.training import rows
 from training.models import Run, StageChange
 
@@ -124,6 +136,7 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         reverse("annotation:home"),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "leaderboard")),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("agreement", "consensus", "adjudicate", "decided")),
         reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
         reverse("annotation:webhooks", args=[slug]),
         reverse("annotation:webhook", args=[slug, Webhook.objects.get().pk]),
@@ -162,3 +175,25 @@ def test_a_rating_and_what_is_sent_back_with_an_error(hostile: tuple[Project, Us
         assert refused.status_code == 422
         assert alive(refused.content.decode()) == []
         browser.post(reverse("annotation:skip", args=[lent.pk]), {"reason": "unclear"})
+
+
+def test_a_disagreement_and_its_verdict(hostile: tuple[Project, User, dict[str, int]]) -> None:
+    project, dana, _ = hostile
+    other = User.objects.exclude(pk=dana.pk).get(memberships__project=project)
+    task = project.tasks.get(kind="comparison")
+    for user, strength in ((dana, 3), (other, -3)):
+        given = said(task, user, strength)
+        Judgment.objects.filter(pk=given.pk).update(rationale=f"as why {ATTACK}", reasons=[ATTACKS[0]])
+    browser = Client()
+    browser.force_login(dana)
+    pages = [browser.get(reverse("annotation:adjudicate", args=[project.slug])).content.decode()]
+    assert "as why &lt;script&gt;" in pages[0]
+    actions.adjudicate(task, by=other, seen="", cause="mistake", strength=0, note=f"as a note {ATTACK}")
+    for name, parts in (
+        ("decide", [project.slug, task.pk]),
+        ("decided", [project.slug]),
+        ("agreement", [project.slug]),
+    ):
+        pages.append(browser.get(reverse(f"annotation:{name}", args=parts)).content.decode())
+    assert all("as a note &lt;script&gt;" in page for page in pages[1:3])
+    assert [found for page in pages if (found := alive(page))] == []

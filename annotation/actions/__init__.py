@@ -4,6 +4,7 @@ Every verb is atomic and knows nothing of pages; what a person got wrong is a Va
 change. Who may call it is decided where the person is known: `Project.require`.
 """
 
+from annotation.actions.adjudicating import adjudicate, withdraw_verdict
 from annotation.actions.answers import Answer
 from annotation.actions.changing import change_task
 from annotation.actions.drafting import keep_draft
@@ -30,6 +31,7 @@ __all__ = [
     "add_criterion",
     "add_member",
     "add_webhook",
+    "adjudicate",
     "change_secret",
     "change_task",
     "change_webhook",
@@ -51,4 +53,5 @@ __all__ = [
     "undo",
     "void_judgments",
     "voidable",
+    "withdraw_verdict",
 ]

@@ -41,6 +41,20 @@ class Table:
         """The rows of units that two or more people judged: the others say nothing about agreement."""
         return self.where(sizes(self.units) >= 2)
 
+    @property
+    def num_people(self) -> int:
+        return len(np.unique(self.people))
+
+    def busiest(self, num: int) -> Table:
+        """The rows of the `num` people with the most of them."""
+        people, counts = np.unique(self.people, return_counts=True)
+        most = people[np.argsort(-counts, kind="stable")[:num]]
+        return self.where(np.isin(self.people, most))
+
+    @staticmethod
+    def empty() -> Table:
+        return table(units=[], people=[], values=[])
+
 
 def table(
     *,

@@ -5,6 +5,7 @@ from annotation.forms.project import GuidelinesForm, MemberForm, NewTasksForm, P
 from annotation.forms.quality import VoidForm
 from annotation.forms.ranking import RankingForm
 from annotation.forms.task import JudgmentForm, SkipForm
+from annotation.forms.verdict import VerdictForm
 
 __all__ = [
     "GuidelinesForm",
@@ -15,6 +16,7 @@ __all__ = [
     "RankingForm",
     "SkipForm",
     "TaskFilterForm",
+    "VerdictForm",
     "VoidForm",
     "form_for",
 ]

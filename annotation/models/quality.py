@@ -66,6 +66,11 @@ class Verdict(models.Model):
         return f"verdict on {self.task}"
 
     @property
+    def mark(self) -> str:
+        """Changes with every decision: what tells a reviewer that somebody else decided meanwhile."""
+        return self.decided_at.isoformat()
+
+    @property
     def signed_strength(self) -> int | None:
         """As a judgment's: −3 … +3, positive when the task's response_a is better; None of a rating or ranking."""
         if self.strength is None or self.preferred_id is None:

@@ -22,6 +22,10 @@ ADMIN_PAGES = [
     THERE + "webhooks/",
     "/account/tokens/",
     "/api/",
+    THERE + "agreement/",
+    THERE + "agreement/consensus/",
+    THERE + "adjudicate/",
+    THERE + "adjudicate/decided/",
     "/projects/new/",
 ]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
