@@ -81,6 +81,18 @@ POLICY = (
         x=_root_kl,
         is_path=True,
     ),
+    Chart(
+        "reward_parts",
+        _("Parts of the reward"),
+        (
+            Line("reward_part/model", _("reward model")),
+            Line("reward_part/length", _("length")),
+            Line("reward_part/repetition", _("repetition")),
+            Line("reward_part/forbidden", _("forbidden pattern")),
+            Line("reward_part/own", _("function of one's own")),
+        ),
+        note=_("Means over the answers of a step, with their weights; where a run pays for more than one."),
+    ),
     Chart("length", _("Length"), (Line("response/length", _("tokens a response")),)),
     Chart(
         "ended",

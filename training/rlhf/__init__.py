@@ -24,7 +24,8 @@ Read the files in this order; each imports only those before it:
                             what is asked, and where it lies (standard library only)
     data, model             lines to tensors; causal models, scalar heads, adapters
     losses, advantages      tensors in, tensors out
-    sampling, scoring       answers from a policy; what a reward model says about them
+    sampling, scoring, rewards
+                            answers from a policy; what a reward model says about them, what they are paid
     optimizer, checkpoint   one step; the state of a loop, saved
     measures                how good a reward model is on held-out pairs
     experience              answers appraised: rewards, advantages

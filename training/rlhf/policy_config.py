@@ -1,5 +1,6 @@
 """The settings of a policy run: PPO, REINFORCE, A2C, RLOO, GRPO. Standard library only."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +80,24 @@ class PolicyConfig(TrainingConfig):
     loss_average: Literal["auto", "token", "sequence", "constant"] = "auto"
     """Each token weighs the same; or each answer does; or tokens are divided by max_response_tokens (auto: sequence for
     grpo, constant for dr_grpo, token for the others)."""
+    reward_weight: float = 1.0
+    """What the reward model's score counts for, beside the parts below."""
+    length_penalty: float = bounded(0.0, at_least=0)
+    """Reward lost by an answer of twice `length_target` tokens, and in proportion beyond; 0 is off."""
+    length_target: int = bounded(100, at_least=1)
+    """Tokens up to which length costs nothing."""
+    repetition_penalty: float = bounded(0.0, at_least=0)
+    """Reward lost by an answer that only repeats itself, times the share that does; 0 is off."""
+    repetition_ngram: int = bounded(4, at_least=1)
+    """Tokens in a row that must come again to count as repeated."""
+    forbidden_pattern: str = ""
+    """Regular expression of Python; an answer in which it is found loses `forbidden_penalty`. Empty is off."""
+    forbidden_penalty: float = bounded(5.0, at_least=0)
+    """Reward lost by an answer with the forbidden pattern."""
+    own_reward: str = ""
+    """Name of an installed entry point (group plumbline.rewards): a function of prompts and answers; empty: off."""
+    own_reward_weight: float = 1.0
+    """What that function's numbers count for."""
     whiten_rewards: bool = False
     """Bring per-token rewards to variance 1 over the rollout batch; their mean is kept."""
     reward_clip: float = bounded(0.0, at_least=0)
@@ -109,6 +128,7 @@ class PolicyConfig(TrainingConfig):
             )
         super().__post_init__()
         self._check_algorithm()
+        self._check_rewards()
         if 0 < self.dual_clip <= 1:
             raise SettingError("dual_clip must be 0 (off) or above 1, got %(value)s.", value=self.dual_clip)
         if self.rollout_batch_size % self.num_minibatches:
@@ -125,6 +145,14 @@ class PolicyConfig(TrainingConfig):
                 episodes=self.total_episodes,
                 batch=self.rollout_batch_size,
             )
+
+    def _check_rewards(self) -> None:
+        try:
+            re.compile(self.forbidden_pattern)
+        except re.error as error:
+            raise SettingError(
+                "forbidden_pattern is no regular expression (%(error)s): correct it.", error=str(error)
+            ) from None
 
     def _check_algorithm(self) -> None:
         if self.algorithm in ("reinforce", "a2c") and self.ppo_epochs > 1:

@@ -45,6 +45,7 @@ from training.rlhf.model import (
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
 from training.rlhf.policy_update import UpdateStats, update
+from training.rlhf.rewards import Paid, Reward
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
 from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
@@ -64,6 +65,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
 
     # 2. The models.
     actors, scorer = load_actors(config, tokenizer)
+    reward = Reward(scorer, tokenizer, config)
 
     # 3. Where an earlier process of this run stopped.
     control = KLController(
@@ -84,7 +86,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
     else:
         for sentence in [*encoder.warnings(), *scorer.warnings()]:
             events.warning(sentence)
-        events.sample(step=0, items=answer_fixed_prompts(actors, scorer, fixed, config, tokenizer))
+        events.sample(step=0, items=answer_fixed_prompts(actors, reward, fixed, config, tokenizer))
 
     # 4. The steps.
     total_steps = config.total_steps()
@@ -100,12 +102,12 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
 
         # 4b. Score them; log-probabilities, values, KL, advantages.
         messages = [line.messages for line, _ in batch]
-        raw_scores = scorer(messages, responses)
+        paid = reward(messages, responses)
         if state.step == 0:
-            for sentence in refuse_unfit_scores(scorer, messages, responses, raw_scores, config):
+            for sentence in refuse_unfit_scores(scorer, messages, responses, paid.model, config):
                 events.warning(sentence)
         experience = appraise(
-            actors, responses, raw_scores, config,
+            actors, responses, paid.total, config,
             kl_coef=control.coef, step=state.step, baseline=state.progress.get("baseline", 0.0),
         )  # fmt: skip
         clock.append(time.perf_counter())
@@ -114,7 +116,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         rate = learning_rate_at(config, step=state.step, total_steps=total_steps)
         stats = update(actors, experience, config, learning_rate=rate, kl_coef=control.coef, step=state.step)
         clock.append(time.perf_counter())
-        values = measurements(experience, stats, config, kl_coef=control.coef, learning_rate=rate)
+        values = measurements(experience, stats, config, kl_coef=control.coef, learning_rate=rate) | of_parts(paid)
         control.update(values["kl/sequence"], num_responses=config.rollout_batch_size)
         state.step += 1
         state.progress["kl_coef"] = control.coef
@@ -126,7 +128,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         # 4d. Say and keep what happened.
         events.metrics(step=state.step, values=values | speed(clock, responses))
         if state.step % config.sample_every == 0 or state.step == total_steps:
-            events.sample(step=state.step, items=answer_fixed_prompts(actors, scorer, fixed, config, tokenizer))
+            events.sample(step=state.step, items=answer_fixed_prompts(actors, reward, fixed, config, tokenizer))
         seconds_a_step = (time.monotonic() - started) / (state.step - first_step)
         events.progress(
             step=state.step, total_steps=total_steps, seconds_left=round(seconds_a_step * (total_steps - state.step), 1)
@@ -244,14 +246,14 @@ def sample_responses(
 @torch.no_grad()
 def answer_fixed_prompts(
     actors: Actors,
-    scorer: Scorer,
+    reward: Reward,
     fixed: Sequence[tuple[Prompt, list[int]]],
     config: PolicyConfig,
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[dict[str, Any]]:
     """The same prompts with the same random numbers every time, so that only the policy differs between two steps."""
     responses = sample_responses(actors, fixed, config, tokenizer, seeded(config, "fixed prompts", 0))
-    scores = scorer([line.messages for line, _ in fixed], responses)
+    scores = reward([line.messages for line, _ in fixed], responses).total
     with precision(scores.device, config.dtype):
         logprobs = response_logprobs(actors.policy, responses, temperature=config.temperature)
         with reference_policy(actors) as reference:
@@ -317,6 +319,11 @@ def measurements(
         "optim/learning_rate": learning_rate,
         "optim/steps": float(stats.num_optimizer_steps),
     }
+
+
+def of_parts(paid: Paid) -> dict[str, float]:
+    """The mean of each part of the reward, where there are several."""
+    return {f"reward_part/{name}": float(part.mean()) for name, part in paid.parts.items() if len(paid.parts) > 1}
 
 
 def speed(clock: Sequence[float], responses: Responses) -> dict[str, float]:
