@@ -31,7 +31,7 @@ LEFT JOIN annotation_response response_b ON response_b.id = task.response_b_id""
 
 LOOK = """
     SELECT task.id, task.kind, task.repeat_of_id
-    FROM annotation_task task
+    FROM {tasks}
     WHERE {when}
       AND task.project_id = %(project)s AND task.control = ''
       AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
@@ -41,31 +41,37 @@ LOOK = """
           OFFSET 0  -- looked up task by task: as a join, the planner may read everything the person ever had
       )
       {where}
-    ORDER BY task.priority DESC, task.id
+    ORDER BY {order}
     LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF task SKIP LOCKED
 """
 
 # Where a person's next task may stand. The whole queue would do, and is what the last look goes through; but one who is
 # far ahead of the others has had thousands of the open tasks already, and each of them costs 2 µs to pass over.
 # The oldest of the highest priority: where freed places and new urgent tasks are.
 FIRST_LOOK = LOOK.format(
+    tasks="""(
+        SELECT id, priority FROM annotation_task
+        WHERE project_id = %(project)s AND control = ''
+          AND NOT is_withdrawn AND overlap > (num_judged + num_leased)
+        ORDER BY priority DESC, id LIMIT 25
+    ) first JOIN annotation_task task ON task.id = first.id""",
     when="EXISTS (SELECT FROM may_lend)",
-    where="""AND task.id IN (
-        SELECT first.id FROM annotation_task first
-        WHERE first.project_id = %(project)s AND first.control = ''
-          AND NOT first.is_withdrawn AND first.overlap > (first.num_judged + first.num_leased)
-        ORDER BY first.priority DESC, first.id LIMIT 25
-    )""",
+    where="",
+    order="first.priority DESC, first.id",  # as they come: the first that will do ends the look
 )
 LOOK_BEHIND_THE_LAST = LOOK.format(
+    tasks="annotation_task task",
     when="EXISTS (SELECT FROM may_lend) AND NOT EXISTS (SELECT FROM at_the_front)",
     where="""AND task.id > %(last_task)s
       AND task.priority = (SELECT last.priority FROM annotation_task last WHERE last.id = %(last_task)s)""",
+    order="task.priority DESC, task.id",
 )
 LOOK_ANYWHERE = LOOK.format(
+    tasks="annotation_task task",
     when="EXISTS (SELECT FROM may_lend) AND NOT EXISTS (SELECT FROM at_the_front) AND NOT EXISTS (SELECT FROM behind)",
     where="",
+    order="task.priority DESC, task.id",
 )
 
 NEXT = f"""

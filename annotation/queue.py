@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from annotation.lending import HELD, NEXT, read
 from annotation.models import Assignment, Project, Task, User
 from annotation.models.work import REPEAT_AFTER
-from annotation.statements import prepared
+from annotation.statements import joining, prepared
 
 # Of the membership, and whether any lease has run out: a look at the first entry of a small index.
 LOCK = """
@@ -57,7 +57,7 @@ MOST_HELD = 8
 """Leases one person may hold at once in a project: the task in front, the next, and some that were undone."""
 
 
-@transaction.atomic
+@joining
 def claim(user: User, *, project: Project, beside: Collection[int] = ()) -> Assignment | None:
     """The user's own live lease, else the first open task they have not judged or skipped; None: no task.
 

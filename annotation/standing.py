@@ -11,9 +11,10 @@ from annotation.statements import prepared
 
 STANDING = """
 SELECT (
-    SELECT count(*) FROM annotation_judgment said JOIN annotation_task task ON task.id = said.task_id
+    SELECT count(*) FROM annotation_judgment said
     WHERE said.annotator_id = %(user)s AND said.created_at >= %(midnight)s AND said.is_current
-      AND task.project_id = %(project)s
+      -- looked up task by task: as a join, the planner may read all the tasks before
+      AND (SELECT task.project_id FROM annotation_task task WHERE task.id = said.task_id) = %(project)s
 ), (
     SELECT said.guidelines_id FROM annotation_judgment said JOIN annotation_task task ON task.id = said.task_id
     WHERE said.annotator_id = %(user)s AND said.is_current AND task.project_id = %(project)s

@@ -56,6 +56,7 @@ CSRF_TRUSTED_ORIGINS = words("CSRF_TRUSTED_ORIGINS")
 # HTTPS is on wherever DEBUG is off, unless a trusted network says otherwise.
 HTTPS = flag("HTTPS", default=not IS_LAPTOP)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_ENGINE = "annotation.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 BEHIND_PROXY = flag("BEHIND_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None

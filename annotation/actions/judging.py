@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from annotation.actions.answers import Answer, checked
 from annotation.actions.keeping import keep_parts, unsaved
 from annotation.models import Assignment, Draft, Event, Judgment, Project, Response, Revision, Task, User
-from annotation.statements import Insert, prepared
+from annotation.statements import Insert, joining, prepared
 from annotation.webhooks import announce_judgment
 
 # The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
@@ -70,7 +70,7 @@ class Undone(NamedTuple):
     judgment: Judgment
 
 
-@transaction.atomic
+@joining
 def judge(
     assignment: Assignment,
     *,
