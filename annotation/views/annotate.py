@@ -7,6 +7,7 @@ whenever something is wrong with it.
 
 from __future__ import annotations
 
+from django.db import transaction
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
@@ -42,12 +43,14 @@ def judge(request: PersonRequest, pk: int) -> HttpResponse:
     form = form_for(assignment, request.POST)
     if form.is_valid():
         try:
-            judged = actions.judge(assignment, by=request.user, **form.verdict()._asdict())
+            # Kept and the next one lent in one transaction, with one wait for the disk; the page is rendered after it.
+            with transaction.atomic():
+                judged = actions.judge(assignment, by=request.user, **form.verdict()._asdict())
+                if judged.is_new or form.repeats(judged.judgment):
+                    return go_on(request, assignment.task.project, said=_("Saved."), notice=judged.notice)
         except ValueError as error:
             form.add_error(None, str(error))
         else:
-            if judged.is_new or form.repeats(judged.judgment):
-                return go_on(request, assignment.task.project, said=_("Saved."), notice=judged.notice)
             form.add_error(None, JUDGED_BEFORE)
             return show(request, page_for(request, assignment, form=form, is_revision=True), status=422)
     return show(request, page_for(request, assignment, form=form), status=422)

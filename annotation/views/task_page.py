@@ -13,7 +13,8 @@ from functools import cached_property
 from django.contrib import messages
 from django.forms.boundfield import BoundWidget
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -183,4 +184,4 @@ def show(request: PersonRequest, page: TaskPage, *, status: int = 200) -> HttpRe
     template = "annotation/annotate.html"
     if request.htmx:
         template += "#answer"
-    return render(request, template, {"page": page}, status=status)
+    return TemplateResponse(request, template, {"page": page}, status=status)  # rendered once the view is done
