@@ -217,7 +217,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep-stale-runs": {"task": "training.tasks.sweep_stale_runs", "schedule": 15.0},
     # A message that no worker took in time is dropped: the next one does its work.
-    "deliver-webhooks": {"task": "config.tasks.deliver_webhooks", "schedule": 3.0, "options": {"expires": 3}},
+    "deliver-webhooks": {"task": "config.tasks.deliver_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "prune-webhooks": {"task": "config.tasks.prune_webhooks", "schedule": 3600.0},
 }
 RUN_HEARTBEAT_TIMEOUT = 60

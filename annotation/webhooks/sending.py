@@ -52,7 +52,8 @@ def send(url: str, *, body: bytes, headers: Mapping[str, str], total_seconds: fl
     except (HTTPError, HTTPException, OSError) as failed:
         took_too_long = isinstance(failed, TimeoutError) or time.monotonic() - started >= total_seconds
         error = _("No answer within %(seconds)d seconds.") % {"seconds": total_seconds} if took_too_long else ""
-        error = error or _("The connection failed: %(reason)s") % {"reason": failed}
+        reason = getattr(failed.__cause__, "strerror", None) or failed  # “Connection refused”, without urllib3's frame
+        error = error or _("The connection failed: %(reason)s") % {"reason": reason}
     return Outcome(status_code, excerpt, error, round((time.monotonic() - started) * 1000))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from annotation import actions, queue, webhooks
 from annotation.intake import import_lines
-from annotation.models import Event, Project, User, Webhook, WebhookDelivery
+from annotation.models import Assignment, Event, Project, User, Webhook, WebhookDelivery
 from tests.annotation.conftest import make_tasks
 from tests.annotation.webhooks.conftest import ALL, judge_one
 from tests.annotation.webhooks.listener import Listener
@@ -67,3 +67,17 @@ def test_a_message_is_written_with_what_it_tells_or_not_at_all(project: Project,
     with pytest.raises(ValueError, match="no ratings"):
         actions.judge(lent, by=alice, submission_key=uuid.uuid4(), strength=0, ratings={1: 1})
     assert not webhook.deliveries.exists()
+
+
+def test_judging_costs_no_query_more_for_projects_without_webhooks(
+    project: Project, alice: User, django_assert_num_queries: Any
+) -> None:
+    """What the project's webhooks want has come with the task: asking for it is no query."""
+    make_tasks(project, 1)
+    lent = queue.claim(alice, project=project)
+    assert lent
+    with django_assert_num_queries(0):
+        assert lent.task.project.webhook_events == []
+    held = Assignment.objects.with_content().get(pk=lent.pk)
+    with django_assert_num_queries(0):
+        assert held.task.project.webhook_events == []
