@@ -59,6 +59,7 @@ EXPECTED = {
     "claim_task": Allowed("annotate", Role.ANNOTATOR),
     "read_assignment": Allowed("annotate", Role.ANNOTATOR),
     "judge_task": Allowed("annotate", Role.ANNOTATOR, JUDGMENT),
+    "revise_judgment": Allowed("annotate", Role.ANNOTATOR, JUDGMENT),
     "skip_task": Allowed("annotate", Role.ANNOTATOR, {"reason": "unclear"}),
     "undo_judgment": Allowed("annotate", Role.ANNOTATOR),
 }
@@ -93,6 +94,8 @@ class World:
         )
 
     def ask(self, person: str, operation: str, *, scopes: tuple[str, ...], project: Project | None = None) -> Any:
+        if operation == "revise_judgment" and person in self.held and not self.held[person].judgments.exists():
+            actions.judge(self.held[person], by=self.people[person], submission_key=uuid.uuid4(), strength=0)
         token = actions.create_token(self.people[person], name="n", scopes=scopes, project=project).token
         method, path = operations()[operation]
         body = EXPECTED[operation].body

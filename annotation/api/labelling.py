@@ -15,6 +15,7 @@ from ninja import Router, Schema, Status
 from pydantic import Field
 
 from annotation import actions, queue
+from annotation.actions.answers import Answer
 from annotation.api.access import ANNOTATE, TokenRequest, assignment_for, project_for
 from annotation.api.content import Message
 from annotation.api.problems import Problem, refused
@@ -54,7 +55,7 @@ class NewJudgment(Schema):
     submission_key: a UUID of your own for this judgment; sent twice with the same key it counts once.
     strength: of a comparison, from −3 (the first answer is much better) over 0 (tie) to 3 (the second is much better).
     ratings: of a rating, criterion key to value. ranks: of a ranking, a place from 1 (best) for each answer as shown;
-    equal places are ties. active_seconds: time at work, idle time taken out.
+    equal places are ties. reasons: of the project's reason chips. active_seconds: time at work, idle time taken out.
     """
 
     submission_key: uuid.UUID
@@ -63,6 +64,7 @@ class NewJudgment(Schema):
     ratings: dict[str, Annotated[int, Field(ge=1, le=9)]] = {}
     ranks: Annotated[list[Annotated[int, Field(ge=1, le=6)]], Field(max_length=6)] = []
     flags: list[Judgment.Flag] = []
+    reasons: list[Annotated[Text, Field(max_length=100)]] = []
     rationale: Text = ""
     corrections: Annotated[list[NewCorrection], Field(max_length=6)] = []
     active_seconds: Annotated[float | None, Field(ge=0, le=86400)] = None
@@ -117,13 +119,26 @@ def read_assignment(request: TokenRequest, assignment_id: Id) -> AssignmentOut:
 def judge_task(request: TokenRequest, assignment_id: Id, body: NewJudgment) -> JudgedOut:
     assignment = assignment_for(request, assignment_id)
     with refused():
-        judged = actions.judge(assignment, by=request.user, **said(assignment, body))
-    return JudgedOut(
-        judgment=judged.judgment.pk,
-        is_new=judged.is_new,
-        is_current=judged.judgment.is_current,
-        notice=judged.notice,
-    )
+        judged = actions.judge(
+            assignment, by=request.user, submission_key=body.submission_key, **said(assignment, body)
+        )
+    return judged_out(judged)
+
+
+@router.post(
+    "/assignments/{assignment_id}/revise",
+    response=JudgedOut,
+    auth=ANNOTATE,
+    operation_id="revise_judgment",
+    summary="Change what you said of a task",
+)
+def revise_judgment(request: TokenRequest, assignment_id: Id, body: NewJudgment) -> JudgedOut:
+    """A new version, which counts; the old one is kept. As long as the project lets people change what they judged."""
+    assignment = assignment_for(request, assignment_id)
+    with refused():
+        answer = Answer.said(**said(assignment, body))
+        revised = actions.revise(assignment, by=request.user, submission_key=body.submission_key, answer=answer)
+    return judged_out(revised)
 
 
 @router.post(
@@ -164,19 +179,28 @@ def assignment_out(assignment: Assignment) -> AssignmentOut:
     )
 
 
+def judged_out(judged: actions.Judged) -> JudgedOut:
+    return JudgedOut(
+        judgment=judged.judgment.pk,
+        is_new=judged.is_new,
+        is_current=judged.judgment.is_current,
+        notice=judged.notice,
+    )
+
+
 def said(assignment: Assignment, body: NewJudgment) -> dict[str, Any]:
-    """What `actions.judge` takes: places become answers, as only the server knows which stood where."""
+    """What the verbs take: places become answers, as only the server knows which stood where."""
     preferred, strength = None, None
     if body.strength is not None:
         preferred, strength = assignment.as_shown(body.strength)
     return {
-        "submission_key": body.submission_key,
         "preferred": preferred,
         "strength": strength,
         "both_bad": body.both_bad,
         "ratings": rated(assignment, body.ratings),
         "ranks": ranked(assignment, body.ranks),
         "flags": [flag.value for flag in body.flags],
+        "reasons": body.reasons,
         "rationale": body.rationale,
         "corrections": corrected(assignment, body.corrections),
         "active_seconds": body.active_seconds,

@@ -124,6 +124,24 @@ def test_what_will_not_do_is_told_and_nothing_is_kept(front_end: Program, projec
     assert not Judgment.objects.exists()
 
 
+def test_a_judgment_is_revised(front_end: Program, project: Project) -> None:
+    project.reason_chips = ["shorter"]
+    project.save()
+    make_tasks(project, 1)
+    lent = front_end.post(f"projects/{project.slug}/claim")[1]
+    path = f"assignments/{lent['id']}"
+    said = {"submission_key": key(), "strength": -1, "reasons": ["shorter"]}
+    assert front_end.post(f"{path}/revise", said)[0] == 422, "there is nothing to revise yet"
+    first = front_end.post(f"{path}/judge", said)[1]
+    assert front_end.post(f"{path}/judge", said | {"submission_key": key(), "reasons": ["longer"]})[0] == 200
+    said = {"submission_key": key(), "strength": 2}
+    status, second = front_end.post(f"{path}/revise", said)
+    assert (status, second["is_new"], second["is_current"]) == (200, True, True)
+    assert front_end.post(f"{path}/revise", said)[1] == {**second, "is_new": False}
+    kept = {judgment.pk: (judgment.is_current, judgment.strength) for judgment in Judgment.objects.all()}
+    assert kept == {first["judgment"]: (False, 1), second["judgment"]: (True, 2)}
+
+
 def test_skip_and_undo(front_end: Program, project: Project) -> None:
     make_tasks(project, 2)
     first = front_end.post(f"projects/{project.slug}/claim")[1]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from annotation import actions, queue, webhooks
+from annotation.actions.answers import Answer
 from annotation.intake import import_lines
 from annotation.models import Assignment, Event, Project, User, Webhook, WebhookDelivery
 from tests.annotation.conftest import make_tasks
@@ -39,11 +40,14 @@ def test_a_judgment_and_its_tasks_completion_are_told(
 
 def test_every_event_is_told_where_it_happens(project: Project, webhook: Webhook, alice: User, carol: User) -> None:
     judge_one(project, alice)
+    revised = Answer.said(strength=0, both_bad=True)
+    held = alice.assignments.get()
+    actions.revise(held, by=alice, submission_key=uuid.uuid4(), answer=revised)
     actions.undo(alice, project=project)
     actions.publish_guidelines(project, text="Look closely.", by=carol)
     import_lines(project, ['{"prompt": "Sky?", "responses": ["Blue."]}'], source="a file", by=carol)
     told = set(webhook.deliveries.values_list("event", flat=True))
-    assert told == set(ALL) - {Event.JUDGMENT_REVISED}
+    assert told == set(ALL)
 
 
 def test_who_wants_nothing_is_told_nothing_and_costs_nothing(
