@@ -36,6 +36,7 @@ webhook_urls = [
 # /projects/<slug>/
 project_urls: list[URLPattern | URLResolver] = [
     path("", project.project, name="project"),
+    path("quality/", project.project_quality, name="project_quality"),
     path("annotate/", annotate.annotate, name="annotate"),
     path("undo/", annotate.undo, name="undo"),
     path("judgments/", judgments.judgments, name="judgments"),

@@ -57,6 +57,7 @@ EXPECTED = {
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
     "annotation:tasks": Expected(ADMINS, "slug"),
+    "annotation:project_quality": Expected(REVIEWERS, "slug"),
     "annotation:people_csv": Expected(ADMINS, "slug"),
     "annotation:person": Expected(ADMINS, "slug member"),
     "annotation:void": Expected((302, 404, 403, 403, 422), "slug member", method="post"),

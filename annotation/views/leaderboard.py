@@ -6,15 +6,15 @@ import dataclasses
 from typing import NamedTuple
 
 from django.core.cache import cache
-from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from annotation.leaderboard import Leaderboard, Standing, Voters, leaderboard, outcomes_of
-from annotation.models import Judgment, Project, Role, Voiding
+from annotation.models import Judgment, Project, Role
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
+from annotation.votes import fingerprint
 
 KEPT_SECONDS = 3600
 WIDTH, MARGIN = 160, 6
@@ -95,12 +95,7 @@ def board_csv(request: PersonRequest, slug: str) -> HttpResponse:
 
 def board_of(project: Project, wanted: Wanted) -> Leaderboard | None:
     """Computed once for the labels as they are: 100,000 of them take seconds."""
-    judgments = Judgment.objects.in_project(project)
-    state = judgments.aggregate(num=Count("pk", filter=Q(is_current=True)), newest=Max("pk"))
-    voided = Voiding.objects.filter(project=project).aggregate(newest=Max("pk"), restored=Max("restored_at"))
-    restored = voided["restored"].timestamp() if voided["restored"] else 0
-    parts = [project.pk, state["num"], state["newest"], voided["newest"], restored, *wanted]
-    key = "-".join(["leaderboard", *map(str, parts)])
+    key = "-".join(map(str, ("leaderboard", project.pk, *fingerprint(project), *wanted)))
     return cache.get_or_set(key, lambda: leaderboard(outcomes_of(project, **wanted._asdict())), KEPT_SECONDS)
 
 

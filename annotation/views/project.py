@@ -7,8 +7,9 @@ import datetime
 from typing import Any, NamedTuple
 
 from django.contrib.auth.decorators import permission_required
+from django.core.cache import cache
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
@@ -17,10 +18,16 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation import actions
+from annotation.agreement import Estimate, Reason, Share, agreement
 from annotation.forms import ProjectForm
 from annotation.models import Assignment, Judgment, Project, Role, Task, User
+from annotation.quality import Figure, whole_of
 from annotation.views.access import PersonRequest, person_required, project_for
+from annotation.votes import By, Which, comparisons, fingerprint
 
+KEPT_SECONDS = 60
+"""Of the quality figures: gold tasks may change while no label does."""
+BY_PERSON = Q(annotator__is_simulated=False)
 NUM_DAYS = 14
 BAR_HEIGHT = 60
 
@@ -38,6 +45,19 @@ class Bar(NamedTuple):
     height_simulated: float
 
 
+class Quality(NamedTuple):
+    """How well a project's people judge, all together."""
+
+    is_simulated: bool
+    alpha: Estimate
+    """Krippendorff's nominal alpha of the comparisons."""
+    shares: dict[Figure, Share]
+
+    @property
+    def why_no_interval(self) -> str:
+        return str(Reason(self.alpha.reason).label) if self.alpha.reason in Reason.values else ""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overview:
     num_labels: int
@@ -46,6 +66,7 @@ class Overview:
     num_simulated_today: int
     num_people: int
     num_at_work: int
+    """Who has judged within the hour, or holds a task now."""
     num_tasks: int
     num_open: int
     num_done: int
@@ -64,13 +85,35 @@ def project(request: PersonRequest, slug: str) -> HttpResponse:
         "role": role,
         "guidelines": found.current_guidelines,
         "num_waiting": Task.objects.waiting_for(request.user).filter(project=found).count(),
-        "num_own": own.count(),
-        "num_own_today": own.since(start_of_day(0)).count(),
+        "own": own.aggregate(
+            num=Count("pk"),
+            today=Count("pk", filter=Q(created_at__gte=start_of_day(0))),
+            week=Count("pk", filter=Q(created_at__gte=start_of_day(6))),
+            seconds=Sum("active_seconds"),
+        ),
     }
     if role is not None and role >= Role.REVIEWER:
         context["overview"] = overview_of(found)
         context["has_prompts"] = found.prompts.exists()
     return render(request, "annotation/project.html", context)
+
+
+@person_required
+@require_safe
+def project_quality(request: PersonRequest, slug: str) -> HttpResponse:
+    """How well people judge, for the overview, which asks for it when it is there: much of it is computed anew."""
+    found = project_for(request, slug, role=Role.REVIEWER)
+    key = "-".join(map(str, ("quality", found.pk, *fingerprint(found))))
+    quality = cache.get_or_set(key, lambda: quality_of(found), KEPT_SECONDS)
+    template = "annotation/project_quality.html" + ("#figures" if request.htmx else "")
+    return render(request, template, {"project": found, "role": found.role_of(request.user), "quality": quality})
+
+
+def quality_of(found: Project) -> Quality:
+    """Of people, or where none has judged yet, of simulated annotators. Few queries; seconds for 100,000 labels."""
+    by: By = "people" if Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists() else "simulated"
+    shares = whole_of(found)[by == "simulated"]
+    return Quality(by == "simulated", agreement(comparisons(found, Which(by=by))).nominal, shares)
 
 
 def start_of_day(days_ago: int) -> datetime.datetime:
@@ -79,8 +122,7 @@ def start_of_day(days_ago: int) -> datetime.datetime:
 
 
 def overview_of(found: Project) -> Overview:
-    """Four queries."""
-    hour_ago = timezone.now() - datetime.timedelta(hours=1)
+    """Five queries."""
     counted = Judgment.objects.counted().in_project(found)
     by_program, is_today = Q(annotator__is_simulated=True), Q(created_at__gte=start_of_day(0))
     labels = counted.aggregate(
@@ -89,7 +131,6 @@ def overview_of(found: Project) -> Overview:
         today=Count("pk", filter=is_today),
         simulated_today=Count("pk", filter=is_today & by_program),
         people=Count("annotator", filter=~by_program, distinct=True),
-        at_work=Count("annotator", filter=Q(created_at__gte=hour_ago) & ~by_program, distinct=True),
     )
     tasks = found.tasks.counts()
     return Overview(
@@ -98,13 +139,22 @@ def overview_of(found: Project) -> Overview:
         num_today=labels["today"],
         num_simulated_today=labels["simulated_today"],
         num_people=labels["people"],
-        num_at_work=labels["at_work"],
+        num_at_work=at_work_in(found),
         num_tasks=tasks["all"],
         num_open=tasks["open"],
         num_done=tasks["done"],
         num_skipped=Assignment.objects.in_project(found).filter(status=Assignment.Status.SKIPPED).count(),
         bars=bars_of(found),
     )
+
+
+def at_work_in(found: Project) -> int:
+    """People who have judged within the hour, or hold a task now."""
+    hour_ago = timezone.now() - datetime.timedelta(hours=1)
+    judging = Judgment.objects.in_project(found).since(hour_ago).values("annotator")
+    holding = Assignment.objects.live().in_project(found).values("annotator")
+    members = found.memberships.filter(user__is_simulated=False)
+    return members.filter(Q(user__in=judging) | Q(user__in=holding)).count()
 
 
 def bars_of(found: Project) -> list[Bar]:

@@ -7,8 +7,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from annotation import actions
-from annotation.models import Project, User
+from annotation.models import Project, Task, User
 from tests.annotation.conftest import make_tasks
+from tests.annotation.test_quality import say
 from tests.browser.conftest import OpenPage, person
 
 THERE = "/projects/support-replies/"
@@ -91,3 +92,29 @@ def test_a_rating_and_an_empty_queue(open_page: OpenPage, project: Project, them
         for slug in ("ratings", "empty"):
             page.goto(f"/projects/{slug}/annotate/")
             check(page)
+
+
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
+def test_pages_about_labels(
+    open_page: OpenPage, project: Project, alice: User, carol: User, theme: str, width: int
+) -> None:
+    """With something on them: sources to rank, a person's figures, labels out of the count."""
+    Task.objects.update(overlap=2)
+    for number, task in enumerate(project.tasks.order_by("pk")):
+        say(alice, task, "ab"[number % 2], active_seconds=30.0)
+        say(carol, task, "a" if number < 9 else "tie")
+    Task.objects.update(num_judged=2)
+    actions.void_judgments(project, annotator=carol, by=carol, reason="for the look of it")
+    one = f"{THERE}people/{project.memberships.get(user=alice).pk}/"
+    page = open_page(carol, theme=theme, width=width)
+    for path in (THERE + "leaderboard/", THERE + "leaderboard/?voters=all", THERE + "people/", one, THERE + "quality/"):
+        page.goto(path)
+        check(page)
+    page.goto(THERE)
+    page.get_by_text("Krippendorff").wait_for()
+    check(page)
+    page.goto(one)
+    page.get_by_label("Why").fill("guessed")
+    page.get_by_role("button", name="Show how many").click()
+    page.get_by_text("14 labels").wait_for()
+    check(page)
