@@ -5,12 +5,15 @@ from django.urls import URLPattern, URLResolver, include, path
 from annotation.api import api
 from annotation.api.v1 import openapi, unknown
 from annotation.views import (
+    account,
     adjudicate,
     agreement,
     annotate,
     api_reference,
+    audit,
     guidelines,
     home,
+    invitations,
     judgments,
     leaderboard,
     people,
@@ -47,6 +50,11 @@ project_urls: list[URLPattern | URLResolver] = [
     path("people/<int:pk>/void/", person.void, name="void"),
     path("voidings/<int:pk>/restore/", person.restore, name="restore"),
     path("people/<int:pk>/pause/", people.member_pause, name="member_pause"),
+    path("people/<int:pk>/remove/", people.member_remove, name="member_remove"),
+    path("invitations/", invitations.invitations, name="invitations"),
+    path("invitations/<int:pk>/revoke/", invitations.invitation_revoke, name="invitation_revoke"),
+    path("audit/", audit.audit, name="audit"),
+    path("audit.csv", audit.audit_csv, name="audit_csv"),
     path("tasks/", tasks.tasks, name="tasks"),
     path("agreement/", agreement.agreement, name="agreement"),
     path("agreement/csv/", agreement.agreement_csv, name="agreement_csv"),
@@ -79,4 +87,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/openapi.json", openapi, name="openapi"),
     path("api/v1/", api.urls),
     path("api/<path:rest>", unknown, name="api_unknown"),
+    path("invitations/<str:token>/", invitations.invitation, name="invitation"),
+    # One's own account; what allauth does for it stands in config/account_urls.py
+    path("account/", account.account, name="account"),
+    path("account/export/", account.account_export, name="account_export"),
+    path("account/erase/", account.account_erase, name="account_erase"),
+    # Everybody's, for those who run the installation
+    path("accounts/", account.accounts, name="accounts"),
+    path("accounts/<int:pk>/", account.account, name="account_of"),
+    path("accounts/<int:pk>/export/", account.account_export, name="account_of_export"),
+    path("accounts/<int:pk>/erase/", account.account_erase, name="account_of_erase"),
 ]

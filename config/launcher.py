@@ -143,7 +143,9 @@ def wait_until_it_answers(host: str, port: int, is_stopping: Callable[[], bool])
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not is_stopping():
         try:
-            with urllib.request.urlopen(f"http://{shown}:{port}/login/", timeout=5):
+            # As the proxy in front would ask: where HTTPS is on, a plain question is sent to a port that is not ours.
+            asked = urllib.request.Request(f"http://{shown}:{port}/login/", headers={"X-Forwarded-Proto": "https"})
+            with urllib.request.urlopen(asked, timeout=5):
                 break
         except urllib.error.HTTPError:
             break  # it answers: with DEBUG off, ALLOWED_HOSTS may not name this address

@@ -21,6 +21,7 @@ DEMO = "support-replies"
 def prepare() -> None:
     compile_all()
     call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
     if not settings.IS_LAPTOP:
         call_command("collectstatic", interactive=False, verbosity=0)
     elif os.environ.get("PLUMBLINE_DEMO", "1") != "0" and not apps.get_model("annotation", "Project").objects.exists():

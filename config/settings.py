@@ -10,6 +10,7 @@ import dj_database_url
 from csp.constants import SELF, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 
+from config.oidc import providers
 from config.postgres import Postgres
 from config.valkey import Valkey
 
@@ -48,6 +49,8 @@ LAPTOP_SECRET_KEY = "plumbline-on-a-laptop-only"
 SECRET_KEY = os.environ.get("SECRET_KEY", LAPTOP_SECRET_KEY)
 if not IS_LAPTOP and SECRET_KEY == LAPTOP_SECRET_KEY:
     raise ImproperlyConfigured("DEBUG is off: set SECRET_KEY to a long random text of your own.")
+SECRET_KEY_FALLBACKS = words("SECRET_KEY_FALLBACKS")
+"""Former keys, newest first: what was signed or encrypted with them can still be read."""
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1],.localhost" if IS_LAPTOP else "")
 if not IS_LAPTOP and not ALLOWED_HOSTS:
     raise ImproperlyConfigured("DEBUG is off: set ALLOWED_HOSTS to the host names people use, separated by commas.")
@@ -60,9 +63,13 @@ SESSION_ENGINE = "annotation.sessions"
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 30
 BEHIND_PROXY = flag("BEHIND_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+# Without a proxy that says how people came, every request looks like plain http and would be sent round for ever.
+SECURE_SSL_REDIRECT = HTTPS and BEHIND_PROXY
 SECURE_HSTS_SECONDS = 60 * 60 * 24 * 365 if HTTPS else 0
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# The two that would speak for host names beside ours: whoever owns the domain decides that, at the proxy.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 # --- What it is made of -----------------------------------------------------------------------------------------
 
@@ -74,11 +81,18 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",  # allauth's pages say times with it
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django_htmx",
     "template_partials",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
 ]
 
 MIDDLEWARE = [
@@ -94,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "annotation.origin.remember_origin",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -135,6 +150,7 @@ CHART_PAGE_CSP = {"style-src": [UNSAFE_INLINE]}
 # --- People -----------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "annotation.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "annotation:home"
 LOGOUT_REDIRECT_URL = "login"
@@ -143,6 +159,42 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# How people come in: annotation/accounts.py holds the rules, allauth the pages, templates/allauth/ their look.
+OPEN_SIGNUP = flag("OPEN_SIGNUP", default=False)
+"""Whether anybody may make an account; without it, only who was invited."""
+ACCOUNT_ADAPTER = "annotation.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "annotation.forms.account.LoginForm", "signup": "annotation.forms.account.SignupForm"}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_CHANGE_EMAIL = True  # one address a person, replaced when the new one is confirmed
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Plumbline] "
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # else our server writes to whomever a stranger names
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_SESSION_REMEMBER = True
+# A team behind one network address logs in within the same minute of the morning: more than allauth would let.
+ACCOUNT_RATE_LIMITS = {"login": "120/m/ip", "login_failed": "20/m/ip,5/5m/key"}
+MFA_ADAPTER = "annotation.accounts.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = IS_LAPTOP
+MFA_TOTP_TOLERANCE = 1
+SOCIALACCOUNT_ADAPTER = "annotation.accounts.SocialAccountAdapter"
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": providers(os.environ)}}
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased'}.EmailBackend"
+EMAIL_FILE_PATH = VAR_DIR / "mail"
+"""Without EMAIL_HOST nothing is sent: each message becomes a file here."""
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "587"))
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_USER", ""), os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = flag("EMAIL_USE_TLS", default=not EMAIL_USE_SSL)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("EMAIL_FROM", "plumbline@localhost")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
@@ -167,6 +219,16 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgresql://user:password@host/name.")
+
+# In the database, because the web's processes must count together: what limits the logins lies here.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "KEY_FUNCTION": "config.cache_keys.hashed",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
 
 RUNS_DIR = VAR_DIR / "runs"
 MODELS_DIR = VAR_DIR / "models"

@@ -7,6 +7,8 @@ address, from whomever, may end in an error of ours.
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +17,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from annotation import actions, queue
-from annotation.models import ApiToken, Assignment, Project, Role, User, Voiding, WebhookDelivery
+from annotation.models import ApiToken, Assignment, Membership, Project, Role, User, Voiding, WebhookDelivery
 from tests.training import rows
 from training.models import ModelVersion, Run
 
@@ -44,9 +46,49 @@ ADMINS_CHANGE = (302, 404, 403, 403, 302)
 ALICE_ALONE = (302, 404, 422, 404, 404)
 """What Alice holds; she sends an empty form, which is refused with a sentence."""
 
+NONE_OF_THEIRS = (302, 404, 404, 404, 404)
+"""A second factor that nobody here has."""
+NOTHING_TO_CONFIRM = (302, 403, 403, 403, 403)
+"""Asks for a password again, which nobody here has."""
+
 EXPECTED = {
     "login": Expected((200, 302, 302, 302, 302)),
     "logout": Expected((302,) * 5, method="post"),
+    "account_login": Expected((200, 302, 302, 302, 302)),
+    "account_logout": Expected((302,) * 5, method="post"),
+    "account_signup": Expected((200, 302, 302, 302, 302)),  # closed to who was not invited: it says so
+    "account_inactive": Expected((200,) * 5),
+    "account_reauthenticate": Expected(NOTHING_TO_CONFIRM),
+    "account_email": Expected(EVERYBODY),
+    "account_email_verification_sent": Expected((200,) * 5),
+    "account_confirm_email": Expected((200,) * 5, "key"),  # a link that is no good, and says so
+    "account_change_password": Expected((302,) * 5),
+    "account_set_password": Expected(EVERYBODY),
+    "account_reset_password": Expected((200,) * 5),
+    "account_reset_password_done": Expected((200,) * 5),
+    "account_reset_password_from_key": Expected((200,) * 5, "uidb36 key"),
+    "account_reset_password_from_key_done": Expected((200,) * 5),
+    "mfa_index": Expected(EVERYBODY),
+    "mfa_authenticate": Expected((302,) * 5),  # between the two factors only
+    "mfa_reauthenticate": Expected(NOTHING_TO_CONFIRM),
+    "mfa_activate_totp": Expected(EVERYBODY),
+    "mfa_deactivate_totp": Expected(NONE_OF_THEIRS),
+    "mfa_view_recovery_codes": Expected(NONE_OF_THEIRS),
+    "mfa_generate_recovery_codes": Expected(EVERYBODY),
+    "mfa_download_recovery_codes": Expected(NONE_OF_THEIRS),
+    "mfa_list_webauthn": Expected(EVERYBODY),
+    "mfa_add_webauthn": Expected(EVERYBODY),
+    "mfa_reauthenticate_webauthn": Expected(NOTHING_TO_CONFIRM),
+    "mfa_remove_webauthn": Expected(NONE_OF_THEIRS, "authenticator"),
+    "mfa_edit_webauthn": Expected(NONE_OF_THEIRS, "authenticator"),
+    "mfa_login_webauthn": Expected((302,) * 5),
+    "usersessions_list": Expected(EVERYBODY),
+    "socialaccount_login_cancelled": Expected((200,) * 5),
+    "socialaccount_login_error": Expected((401,) * 5),
+    "socialaccount_signup": Expected((302,) * 5),
+    "socialaccount_connections": Expected(EVERYBODY),
+    "openid_connect_login": Expected((404,) * 5, "provider"),
+    "openid_connect_callback": Expected((404,) * 5, "provider"),
     "set_language": Expected((302,) * 5, method="post"),
     "annotation:home": Expected(EVERYBODY),
     "annotation:project_new": Expected((302, 403, 403, 403, 403)),  # takes a right of the installation, not a role
@@ -56,6 +98,19 @@ EXPECTED = {
     "annotation:guidelines": Expected(MEMBERS, "slug"),
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
+    "annotation:member_remove": Expected(ADMINS_CHANGE, "slug leaver", method="post"),
+    "annotation:invitations": Expected(ADMINS, "slug"),
+    "annotation:invitation_revoke": Expected(ADMINS_CHANGE, "slug invitation", method="post"),
+    "annotation:invitation": Expected((200,) * 5, "link"),
+    "annotation:audit": Expected(ADMINS, "slug"),
+    "annotation:audit_csv": Expected(ADMINS, "slug"),
+    "annotation:account": Expected(EVERYBODY),
+    "annotation:account_export": Expected(EVERYBODY, method="post"),
+    "annotation:account_erase": Expected(EVERYBODY),
+    "annotation:accounts": Expected((302, 403, 403, 403, 403)),  # take a right of the installation, not a role
+    "annotation:account_of": Expected((302, 403, 403, 403, 403), "person"),
+    "annotation:account_of_export": Expected((302, 403, 403, 403, 403), "person", method="post"),
+    "annotation:account_of_erase": Expected((302, 403, 403, 403, 403), "person"),
     "annotation:tasks": Expected(ADMINS, "slug"),
     "annotation:project_quality": Expected(REVIEWERS, "slug"),
     "annotation:people_csv": Expected(ADMINS, "slug"),
@@ -130,12 +185,15 @@ class World:
     b: ModelVersion
     told: WebhookDelivery
     token: ApiToken
+    invited: actions.Invited
+    leaver: Membership
 
     def address(self, name: str) -> str:
         bob = self.project.memberships.get(user=self.people["bob"])
         parts = {
             "slug": ("slug", self.project.slug),
             "member": ("pk", bob.pk),
+            "leaver": ("pk", self.leaver.pk),
             "assignment": ("pk", self.lent.pk),
             "voiding": ("pk", self.voiding.pk),
             "judged": ("pk", self.project.tasks.filter(num_judged__gt=0).earliest("pk").pk),
@@ -146,6 +204,13 @@ class World:
             "delivery": ("delivery", self.told.pk),
             "token": ("pk", self.token.pk),
             "rest": ("rest", "no/such/thing"),
+            "invitation": ("pk", self.invited.invitation.pk),
+            "link": ("token", self.invited.token),
+            "person": ("pk", bob.user.pk),
+            "key": ("key", "no-such-key"),
+            "uidb36": ("uidb36", "1"),
+            "authenticator": ("pk", 1),
+            "provider": ("provider_id", "none"),
         }
         expected = EXPECTED[name]
         path = reverse(name, kwargs=dict(parts[need] for need in expected.needs.split()))
@@ -164,6 +229,9 @@ class World:
             self.address(name), {"a": self.a.pk, "b": self.b.pk} if EXPECTED[name].method == "post" else None
         )
         body = b"".join(response.streaming_content) if response.streaming else response.content
+        if response.headers.get("Content-Type") == "application/zip":
+            with zipfile.ZipFile(io.BytesIO(body)) as archive:
+                body = b"\n".join(archive.read(name) for name in archive.namelist())
         return response.status_code, f"{dict(response.headers)}\n{body.decode()}"
 
 
@@ -191,7 +259,9 @@ def world(db: None) -> World:
     webhook = actions.add_webhook(project, url="http://127.0.0.1:9/", events=["import.finished"], by=people["dana"])
     token = actions.create_token(people["alice"], name="nightly", scopes=["read"]).row
     told = actions.send_test(webhook)
-    return World(people, project, lent, voiding, tuned.run, base, tuned, told, token)
+    invited = actions.invite(project, by=people["dana"], max_uses=5)
+    leaver = actions.add_member(project, user=User.objects.create_user("erin"))
+    return World(people, project, lent, voiding, tuned.run, base, tuned, told, token, invited, leaver)
 
 
 def test_every_address_says_who_may_come() -> None:

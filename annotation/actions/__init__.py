@@ -4,12 +4,16 @@ Every verb is atomic and knows nothing of pages; what a person got wrong is a Va
 change. Who may call it is decided where the person is known: `Project.require`.
 """
 
+from annotation.actions.account_data import export_account
 from annotation.actions.adjudicating import adjudicate, withdraw_verdict
 from annotation.actions.answers import Answer
 from annotation.actions.changing import change_task
 from annotation.actions.drafting import keep_draft
+from annotation.actions.erasure import erase_account
+from annotation.actions.invitations import Invited, accept_invitation, invite, revoke_invitation
 from annotation.actions.judging import Judged, Undone, judge, locked_sentence, skip, undo
-from annotation.actions.projects import add_criterion, add_member, create_project, pause_member, publish_guidelines
+from annotation.actions.members import add_member, pause_member, remove_member
+from annotation.actions.projects import add_criterion, create_project, publish_guidelines
 from annotation.actions.revising import revise
 from annotation.actions.tokens import NewToken, create_token, digest_of, revoke_token
 from annotation.actions.voiding import Restored, restore, void_judgments, voidable
@@ -24,10 +28,12 @@ from annotation.actions.webhooks import (
 
 __all__ = [
     "Answer",
+    "Invited",
     "Judged",
     "NewToken",
     "Restored",
     "Undone",
+    "accept_invitation",
     "add_criterion",
     "add_member",
     "add_webhook",
@@ -38,14 +44,19 @@ __all__ = [
     "create_project",
     "create_token",
     "digest_of",
+    "erase_account",
+    "export_account",
+    "invite",
     "judge",
     "keep_draft",
     "locked_sentence",
     "pause_member",
     "publish_guidelines",
+    "remove_member",
     "remove_webhook",
     "restore",
     "revise",
+    "revoke_invitation",
     "revoke_token",
     "send_again",
     "send_test",

@@ -1,4 +1,4 @@
-"""How a project comes to be: its people, criteria and guidelines."""
+"""How a project comes to be: its criteria and guidelines."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from django.db.models import Max
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from annotation import queue
-from annotation.models import (
-    Assignment,
-    AuditEntry,
-    Criterion,
-    Event,
-    Guidelines,
-    Membership,
-    Project,
-    Role,
-    User,
-    Verb,
-)
+from annotation.actions.members import add_member
+from annotation.models import AuditEntry, Criterion, Event, Guidelines, Project, Role, User, Verb
 from annotation.webhooks import announce
 
 
@@ -56,37 +45,12 @@ def create_project(
         lease_seconds=lease_seconds,
         daily_goal=daily_goal,
     )
+    AuditEntry.objects.record(Verb.PROJECT_CREATED, by=by, project=project, subject=project.slug)
     if by is not None:
-        add_member(project, user=by, role=Role.ADMIN)
+        add_member(project, user=by, role=Role.ADMIN, by=by)
     if guidelines.strip():
         publish_guidelines(project, text=guidelines, by=by)
     return project
-
-
-@transaction.atomic
-def add_member(project: Project, *, user: User, role: Role = Role.ANNOTATOR) -> Membership:
-    """Let the user work in the project; a member changes role and comes back from a pause."""
-    membership, _created = Membership.objects.update_or_create(
-        project=project, user=user, defaults={"role": role, "is_paused": False}
-    )
-    return membership
-
-
-@transaction.atomic
-def pause_member(membership: Membership, *, by: User) -> int:
-    """Keep the person out until they may go on; what they hold goes back to the queue at once. Returns how many tasks.
-
-    What they send afterwards is refused; what they have judged still counts.
-    """
-    # The queue's order: membership, then tasks by id.
-    held = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
-    held.is_paused = membership.is_paused = True
-    held.save(update_fields=["is_paused"])
-    AuditEntry.objects.record(Verb.MEMBER_PAUSED, by=by, project=held.project, about=held.user)
-    leases = Assignment.objects.of(held.user).filter(
-        task__project=held.project_id, status=Assignment.Status.LEASED
-    )  # fmt: skip
-    return sum(queue.release(lease) for lease in leases.order_by("task"))
 
 
 @transaction.atomic
@@ -100,6 +64,7 @@ def add_criterion(
     low_anchor: str = "",
     high_anchor: str = "",
     weight: float = 1.0,
+    by: User | None = None,
 ) -> Criterion:
     """One more thing to rate, asked after those that are there. Raises ValueError for a taken key or a bad scale."""
     if not key or slugify(key) != key.lower():
@@ -108,6 +73,7 @@ def add_criterion(
         raise ValueError(_("A scale has 2 to 9 steps, not %(steps)d.") % {"steps": scale_max})
     if project.criteria.filter(key=key).exists():
         raise ValueError(_("The project already has a criterion “%(key)s”.") % {"key": key})
+    AuditEntry.objects.record(Verb.CRITERION_ADDED, by=by, project=project, subject=key, scale_max=scale_max)
     return Criterion.objects.create(
         project=project,
         key=key,
@@ -132,6 +98,7 @@ def publish_guidelines(project: Project, *, text: str, by: User | None) -> Guide
     if current is not None and current.text == text:
         return current
     newest = project.guidelines.aggregate(newest=Max("version"))["newest"] or 0
+    AuditEntry.objects.record(Verb.GUIDELINES_PUBLISHED, by=by, project=project, version=newest + 1)
     published = Guidelines.objects.create(project=project, version=newest + 1, text=text, created_by=by)
     announce(project, Event.GUIDELINES_PUBLISHED, version=published.version)
     return published

@@ -1,8 +1,9 @@
 """The rows of the labelling side: who (people), what is judged (content), the judging (work), its quality (quality),
-who changed what (record), and the doors for programs (programs).
+who changed what (record), invitations, and the doors for programs (programs).
 """
 
 from annotation.models.content import Prompt, Response
+from annotation.models.invitations import Invitation
 from annotation.models.making import Making
 from annotation.models.marks import Rank, Rating
 from annotation.models.people import Criterion, Guidelines, Membership, Project, Revision, Role, User
@@ -31,6 +32,7 @@ __all__ = [
     "Event",
     "Gold",
     "Guidelines",
+    "Invitation",
     "Judgment",
     "Making",
     "Membership",

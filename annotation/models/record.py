@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from annotation.models.people import Project, User
+from annotation.models.people import Project, Role, User
 
 _asked_from: ContextVar[str | None] = ContextVar("asked_from", default=None)
 
@@ -152,7 +152,7 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["project", "-at", "-id"], name="audit_of_a_project"),
             models.Index(fields=["project", "verb", "-at", "-id"], name="audit_of_a_verb"),
-            models.Index(fields=["actor", "-at", "-id"], name="audit_of_a_person"),
+            models.Index(fields=["project", "actor", "-at", "-id"], name="audit_of_a_person"),
         ]
 
     def __str__(self) -> str:
@@ -162,3 +162,15 @@ class AuditEntry(models.Model):
     def label(self) -> str:
         """The verb in the reader's language; one that is no longer known as it was written."""
         return str(Verb(self.verb).label) if self.verb in Verb.values else self.verb
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """The details as a reader wants them: (what, how it is, or how it was → how it is)."""
+        return [
+            (key, " → ".join(_shown(key, part) for part in (value if isinstance(value, list) else [value])))
+            for key, value in self.details.items()
+        ]
+
+
+def _shown(key: str, value: Any) -> str:
+    return str(Role(value).label) if key == "role" and value in Role.values else str(value)

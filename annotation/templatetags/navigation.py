@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from django import template
+from django.conf import settings
 from django.http import HttpRequest
 from django.template import Context
 from django.urls import NoReverseMatch, reverse
@@ -54,6 +55,25 @@ def navigation(context: Context) -> Navigation:
         if (address := address_of(name))
     ]
     return Navigation(home, links, user)
+
+
+@register.simple_tag(takes_context=True)
+def account_tabs(context: Context) -> list[Link]:
+    """The pages of one's own account."""
+    path = context["request"].path
+    names = [
+        ("annotation:account", _("Account")),
+        ("account_email", _("E-mail")),
+        ("account_change_password", _("Password")),
+        ("mfa_index", _("Second factor")),
+        ("usersessions_list", _("Sessions")),
+        ("annotation:tokens", _("API tokens")),
+    ]
+    if settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]:
+        names.append(("socialaccount_connections", _("Services")))
+    home = reverse(names[0][0])
+    links = [(reverse(name), label) for name, label in names]
+    return [Link(to, label, path == to or (to != home and path.startswith(to))) for to, label in links]
 
 
 def is_open(path: str, *, address: str) -> bool:

@@ -21,10 +21,11 @@ def people(request: PersonRequest, slug: str) -> HttpResponse:
     form = MemberForm(request.POST or None, project=project)
     if form.is_valid():
         user, role = form.cleaned_data["username"], form.cleaned_data["role"]
-        if user == request.user and role < Role.ADMIN:
-            form.add_error("role", _("You cannot take the admin role from yourself: another admin can."))
+        try:
+            actions.add_member(project, user=user, role=role, by=request.user)
+        except ValueError as error:
+            form.add_error("role", str(error))
         else:
-            actions.add_member(project, user=user, role=role)
             messages.success(request, _("%(name)s is %(role)s here now.") % {"name": user, "role": Role(role).label})
             return redirect("annotation:people", slug)
     context = {
@@ -51,10 +52,29 @@ def member_pause(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
         if is_paused:
             actions.pause_member(membership, by=request.user)
         else:
-            actions.add_member(project, user=membership.user, role=Role(membership.role))
+            actions.add_member(project, user=membership.user, role=Role(membership.role), by=request.user)
         sentence = _("%(name)s is paused.") if is_paused else _("%(name)s may go on.")
         messages.success(request, sentence % {"name": membership.user})
     return redirect("annotation:people", slug)
+
+
+@person_required
+@require_POST
+def member_remove(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
+    """An admin takes somebody out; everybody may leave by themself."""
+    project = project_for(request, slug)
+    membership = get_object_or_404(project.memberships.select_related("user", "project"), pk=pk)
+    is_leaving = membership.user == request.user
+    if not is_leaving:
+        project.require(request.user, Role.ADMIN)
+    try:
+        actions.remove_member(membership, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("annotation:people", slug)
+    sentence = _("You have left %(project)s.") if is_leaving else _("%(name)s is no longer a member of %(project)s.")
+    messages.success(request, sentence % {"name": membership.user, "project": project})
+    return redirect("annotation:home") if is_leaving else redirect("annotation:people", slug)
 
 
 def members_of(project: Project) -> list[Membership]:

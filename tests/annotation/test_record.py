@@ -50,15 +50,15 @@ def test_no_entry_is_deleted(carol: User) -> None:
 def test_only_the_address_can_be_emptied(carol: User) -> None:
     with asked_from("2001:db8::1"):
         AuditEntry.objects.record(Verb.MEMBER_PAUSED, by=carol, n=1)
-    assert AuditEntry.objects.update(address=None) == 1
-    assert AuditEntry.objects.get().details == {"n": 1}
+    assert AuditEntry.objects.exclude(address=None).update(address=None) == 1
+    assert AuditEntry.objects.get(verb=Verb.MEMBER_PAUSED).details == {"n": 1}
 
 
 def test_the_log_outlives_what_it_speaks_of(project: Project, charlie: User) -> None:
     AuditEntry.objects.record(Verb.PROJECT_CHANGED, by=charlie, project=project)
     project.delete()
     charlie.delete()
-    entry = AuditEntry.objects.with_people().get()
+    entry = AuditEntry.objects.with_people().get(verb=Verb.PROJECT_CHANGED)
     assert entry.actor_id and entry.project_id
     assert entry.actor is None and entry.project is None
 
