@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 from django.db import transaction
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from annotation.api.access import READ, WRITE, TokenRequest, project_for
 from annotation.api.paging import Page, PageQuery, page_of
 from annotation.api.problems import Problem, not_found
-from annotation.api.values import MOST_AT_ONCE, Id, Label, Text
+from annotation.api.values import MOST_AT_ONCE, Body, Id, Label, Moment, Text
 from annotation.intake import NewResponse
 from annotation.intake.content import Answer, NewPrompt, add_answers, add_answers_of, add_prompts, lock
 from annotation.intake.conversations import read_messages
@@ -27,12 +27,12 @@ from annotation.models import Project, Prompt, Response, Role
 router = Router(tags=["content"])
 
 
-class Message(Schema):
+class Message(Body):
     role: Literal["system", "user", "assistant"]
     content: Text
 
 
-class NewAnswer(Schema):
+class NewAnswer(Body):
     """source: who wrote it, such as a model's name; annotators never see it."""
 
     text: Text
@@ -40,7 +40,7 @@ class NewAnswer(Schema):
     metadata: dict[str, Any] = {}
 
 
-class NewPromptIn(Schema):
+class NewPromptIn(Body):
     """messages: the conversation so far, which ends with the user's turn. external_id: its id where it comes from."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=1000)]
@@ -49,11 +49,11 @@ class NewPromptIn(Schema):
     responses: Annotated[list[NewAnswer], Field(max_length=50)] = []
 
 
-class NewPrompts(Schema):
+class NewPrompts(Body):
     prompts: Annotated[list[NewPromptIn], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
-class NewAnswers(Schema):
+class NewAnswers(Body):
     responses: Annotated[list[NewAnswer], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
@@ -95,12 +95,12 @@ class PromptDetailOut(PromptOut):
 
 
 class PromptQuery(PageQuery):
-    created_since: AwareDatetime | None = None
+    created_since: Moment | None = None
     external_id: Text | None = None
 
 
 class ResponseQuery(PageQuery):
-    created_since: AwareDatetime | None = None
+    created_since: Moment | None = None
     source: Text | None = None
     prompt: Id | None = None
 

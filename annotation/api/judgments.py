@@ -6,11 +6,10 @@ import datetime
 from typing import Any
 
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime
 
 from annotation.api.access import READ, TokenRequest, project_for
 from annotation.api.paging import Page, PageQuery, page_of
-from annotation.api.values import Id, Text
+from annotation.api.values import Id, Moment, Text
 from annotation.models import Judgment, Role
 
 router = Router(tags=["judgments"])
@@ -73,7 +72,7 @@ class JudgmentQuery(PageQuery):
     current: bool | None = None
     task: Id | None = None
     annotator: Text | None = None
-    created_since: AwareDatetime | None = None
+    created_since: Moment | None = None
 
 
 @router.get(

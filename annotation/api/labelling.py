@@ -19,7 +19,7 @@ from annotation.actions.answers import Answer
 from annotation.api.access import ANNOTATE, TokenRequest, assignment_for, project_for
 from annotation.api.content import Message
 from annotation.api.problems import Problem, refused
-from annotation.api.values import Id, Text
+from annotation.api.values import Body, BodyId, Id, Text
 from annotation.models import Assignment, Judgment
 
 router = Router(tags=["labelling"])
@@ -36,20 +36,20 @@ class AssignmentOut(Schema):
     expires_at: datetime.datetime
 
 
-class Claim(Schema):
+class Claim(Body):
     """beside: assignments that you hold already, to be given another one, such as the next to show."""
 
-    beside: Annotated[list[Id], Field(max_length=20)] = []
+    beside: Annotated[list[BodyId], Field(max_length=20)] = []
 
 
-class NewCorrection(Schema):
+class NewCorrection(Body):
     """place: of the answer that is corrected."""
 
-    place: Annotated[int, Field(ge=0, le=5)]
+    place: Annotated[int, Field(strict=True, ge=0, le=5)]
     text: Text
 
 
-class NewJudgment(Schema):
+class NewJudgment(Body):
     """What you say of a task.
 
     submission_key: a UUID of your own for this judgment; sent twice with the same key it counts once.
@@ -59,15 +59,15 @@ class NewJudgment(Schema):
     """
 
     submission_key: uuid.UUID
-    strength: Annotated[int | None, Field(ge=-3, le=3)] = None
-    both_bad: bool = False
-    ratings: dict[str, Annotated[int, Field(ge=1, le=9)]] = {}
-    ranks: Annotated[list[Annotated[int, Field(ge=1, le=6)]], Field(max_length=6)] = []
+    strength: Annotated[int | None, Field(strict=True, ge=-3, le=3)] = None
+    both_bad: Annotated[bool, Field(strict=True)] = False
+    ratings: dict[str, Annotated[int, Field(strict=True, ge=1, le=9)]] = {}
+    ranks: Annotated[list[Annotated[int, Field(strict=True, ge=1, le=6)]], Field(max_length=6)] = []
     flags: list[Judgment.Flag] = []
     reasons: list[Annotated[Text, Field(max_length=100)]] = []
     rationale: Text = ""
     corrections: Annotated[list[NewCorrection], Field(max_length=6)] = []
-    active_seconds: Annotated[float | None, Field(ge=0, le=86400)] = None
+    active_seconds: Annotated[float | None, Field(strict=True, ge=0, le=86400)] = None
 
 
 class JudgedOut(Schema):
@@ -79,7 +79,7 @@ class JudgedOut(Schema):
     notice: str
 
 
-class Skip(Schema):
+class Skip(Body):
     reason: Assignment.SkipReason
     note: Annotated[Text, Field(max_length=2000)] = ""
 

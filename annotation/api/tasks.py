@@ -8,24 +8,24 @@ from typing import Annotated, Any, Literal
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from annotation import actions
 from annotation.api.access import READ, WRITE, TokenRequest, project_for
 from annotation.api.paging import Page, PageQuery, page_of
 from annotation.api.problems import Problem, not_found, refused
-from annotation.api.values import MOST_AT_ONCE, Id, Text
+from annotation.api.values import MOST_AT_ONCE, Body, BodyId, Id, Moment, Text
 from annotation.intake import add_comparisons, add_ratings
 from annotation.models import Judgment, Project, Response, Role, Task
 from annotation.pairing import Pairing, answers, pairs
 
 router = Router(tags=["tasks"])
 
-Overlap = Annotated[int, Field(ge=1, le=1000)]
-Priority = Annotated[int, Field(ge=-1000, le=1000)]
+Overlap = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Priority = Annotated[int, Field(strict=True, ge=-1000, le=1000)]
 
 
-class NewTasks(Schema):
+class NewTasks(Body):
     """What people are asked, and how many of them.
 
     overlap: how many people judge each task; none: the project's. priority: higher is asked first.
@@ -48,14 +48,14 @@ class TasksOfPairs(NewTasks):
     """Comparisons of these answers, two ids each, of the same prompt."""
 
     by: Literal["pairs"]
-    pairs: Annotated[list[tuple[Id, Id]], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    pairs: Annotated[list[tuple[BodyId, BodyId]], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
 class TasksOfRatings(NewTasks):
     """A rating of each of these answers; none named: of all, or of all by this source."""
 
     by: Literal["ratings"]
-    responses: Annotated[list[Id], Field(max_length=MOST_AT_ONCE)] = []
+    responses: Annotated[list[BodyId], Field(max_length=MOST_AT_ONCE)] = []
     source: Text = ""
 
 
@@ -82,12 +82,12 @@ class TaskOut(Schema):
     created_at: datetime.datetime
 
 
-class TaskChange(Schema):
+class TaskChange(Body):
     """Only what is named changes."""
 
     overlap: Overlap | None = None
     priority: Priority | None = None
-    is_withdrawn: bool | None = None
+    is_withdrawn: Annotated[bool | None, Field(strict=True)] = None
 
 
 class TaskQuery(PageQuery):
@@ -96,8 +96,8 @@ class TaskQuery(PageQuery):
     state: Literal["open", "done", "withdrawn"] | None = None
     kind: Task.Kind | None = None
     prompt: Id | None = None
-    created_since: AwareDatetime | None = None
-    judged_since: AwareDatetime | None = None
+    created_since: Moment | None = None
+    judged_since: Moment | None = None
 
 
 @router.get(

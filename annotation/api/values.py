@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from ninja.parser import Parser
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MOST_AT_ONCE = 500
 """Prompts, answers or pairs in one request."""
@@ -30,6 +30,25 @@ def storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(storable)]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+BodyId = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+"""An id in a body, where true and "1" are no numbers; in an address everything is a text."""
+DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]")
+
+
+def as_written(moment: object) -> object:
+    """Pydantic would take 0.5 for seconds since 1970."""
+    if isinstance(moment, str) and not DATE.match(moment):
+        raise ValueError(_("Write a time such as 2026-05-01T09:30:00Z."))
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(as_written)]
+
+
+class Body(BaseModel):
+    """What a request says. A key that is not known is refused: misspelt, it would be left out in silence."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class BodyParser(Parser):

@@ -136,6 +136,7 @@ def test_filters(admin: Program, project: Project) -> None:
     assert len(admin.get(f"projects/{project.slug}/prompts", external_id="sky-1")[1]["items"]) == 1
     assert admin.get(f"projects/{project.slug}/prompts", created_since="2999-01-01T00:00:00Z")[1]["items"] == []
     assert admin.get(f"projects/{project.slug}/prompts", created_since="2999-01-01T00:00:00")[0] == 422
+    assert admin.get(f"projects/{project.slug}/prompts", created_since="0.5")[0] == 422
     assert [found["text"] for found in admin.get(f"projects/{project.slug}/responses", source="v2")[1]["items"]] == [
         "Magic."
     ]

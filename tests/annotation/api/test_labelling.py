@@ -114,6 +114,9 @@ def test_a_correction_is_of_the_answer_at_its_place(front_end: Program, project:
         {"submission_key": key(), "strength": 1, "ratings": {"x": 1}},
         {"submission_key": key(), "strength": 1, "flags": ["dull"]},
         {"submission_key": key(), "strength": 1, "active_seconds": -1},
+        {"submission_key": key(), "strength": 1, "active_seconds": False},
+        {"submission_key": key(), "strength": True},
+        {"submission_key": key(), "strength": 1, "both": "bad"},
     ],
     ids=str,
 )

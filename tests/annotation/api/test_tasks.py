@@ -82,6 +82,10 @@ def test_tasks_of_ratings(admin: Program, project: Project, answered: dict[str, 
         {"by": "pairing", "pairing": "all", "overlap": 0},
         {"by": "pairs", "pairs": [[1, 2, 3]]},
         {"by": "ratings", "responses": [-1]},
+        {"by": "ratings", "responses": [True]},
+        {"by": "pairing", "pairing": "all", "overlapp": 3},
+        {"by": "pairing", "pairing": "all", "priority": False},
+        [None, None],
     ],
     ids=str,
 )
@@ -102,6 +106,8 @@ def test_changing_a_task(admin: Program, project: Project, alice: User) -> None:
     assert AuditEntry.objects.filter(verb="tasks.changed").get().details == {"priority": 9, "overlap": 1}
     actions.judge(lent, by=alice, submission_key="5f0c1d1e-0000-4000-8000-000000000000", strength=0)  # type: ignore[arg-type]
     assert admin.patch(path, {"overlap": 0})[0] == 422
+    assert admin.patch(path, [None, None])[0] == 422
+    assert admin.patch(path, {"withdrawn": True})[0] == 422
     assert admin.patch(path, {"is_withdrawn": True})[1]["is_withdrawn"] is True
     assert admin.patch(path, {})[1]["is_withdrawn"] is True
 
