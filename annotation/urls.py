@@ -15,6 +15,7 @@ from annotation.views import (
     home,
     invitations,
     judgments,
+    keys,
     leaderboard,
     people,
     person,
@@ -44,6 +45,8 @@ project_urls: list[URLPattern | URLResolver] = [
     path("undo/", annotate.undo, name="undo"),
     path("judgments/", judgments.judgments, name="judgments"),
     path("guidelines/", guidelines.guidelines, name="guidelines"),
+    path("guidelines/versions/", guidelines.guidelines_versions, name="guidelines_versions"),
+    path("guidelines/seen/", guidelines.guidelines_seen, name="guidelines_seen"),
     path("people/", people.people, name="people"),
     path("people/csv/", person.people_csv, name="people_csv"),
     path("people/<int:pk>/", person.person, name="person"),
@@ -78,6 +81,7 @@ assignment_urls = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
+    path("account/keys/", keys.keys, name="keys"),
     path("projects/new/", project.project_new, name="project_new"),
     path("projects/<slug:slug>/", include(project_urls)),
     path("assignments/<int:pk>/", include(assignment_urls)),

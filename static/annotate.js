@@ -65,11 +65,20 @@ const undo = async (form) => {
   receive(answer.page);
   if (reopened) comeBack(reopened);
 };
+const acknowledge = async (form) => {
+  const body = new FormData(form);
+  for (const id of hand.ids()) body.append("held", id);
+  body.append("ahead", "1");
+  const answer = await ask(form.getAttribute("action"), { body });
+  say(answer.outcome === "kept" ? "" : answer.outcome);
+  if (answer.outcome === "kept" && receive(answer.page)) more();
+};
+const SENDERS = { undo, acknowledge };
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.id !== "undo" && !form.closest("#task[data-assignment]")) return;
+  if (!SENDERS[form.id] && !form.closest("#task[data-assignment]")) return;
   event.preventDefault();
-  form.id === "undo" ? undo(form) : send(form);
+  (SENDERS[form.id] ?? send)(form);
 });
 
 const typed = (entry) => entry.fields.filter(([name]) => !/token|key|seconds/.test(name)).map(([, value]) => value).join("\n");

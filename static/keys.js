@@ -26,9 +26,9 @@ const number = (value) => {
   return true;
 };
 const submit = () => {
-  const open = one("#skip:popover-open form"), form = open ?? byId("judgment");
+  const open = one("#skip:popover-open form"), form = open ?? byId("judgment") ?? byId("acknowledge");
   if (!form) return false;
-  if (!open && !form.checkValidity()) byId("hint").textContent = byId("hint").dataset.incomplete;
+  if (form.id === "judgment" && !form.checkValidity()) byId("hint").textContent = byId("hint").dataset.incomplete;
   form.requestSubmit();
   return true;
 };

@@ -12,6 +12,7 @@ const headers = () => ({ "HX-Request": "true", "Plumbline-Person": person, "X-CS
 
 // The outcome: "kept" and "change" bring the page's fragment; "login" and "unreachable" may be tried again as it was.
 export const ask = async (address, { body, keepalive = false } = {}) => {
+  body?.delete("csrfmiddlewaretoken"); // the form's own may be from before a new login, and would win over the header
   let response, text;
   try {
     response = await fetch(address, {

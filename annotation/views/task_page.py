@@ -26,6 +26,7 @@ from annotation.models import Assignment, Guidelines, Judgment, Project, Revisio
 from annotation.models.work import JudgmentQuerySet
 from annotation.standing import Standing, standing_of
 from annotation.views.access import PersonRequest
+from annotation.wording import Block, changes
 
 CHOICES = [f"choice_{number}" for number in range(1, 8)]
 """The actions that choose the first to the seventh of a list."""
@@ -105,9 +106,19 @@ class TaskPage:
 
     @cached_property
     def new_guidelines(self) -> Guidelines | None:
-        """The current version, when the person's last judgment here was made under another."""
-        _num_today, last, current = self.standing
-        return self.guidelines if last and last != current else None
+        """The current version, when the person has read another."""
+        _num_today, seen, current = self.standing
+        return self.guidelines if seen and seen != current else None
+
+    @cached_property
+    def seen_guidelines(self) -> Guidelines | None:
+        return self.project.guidelines.filter(pk=self.standing.seen_guidelines or 0).first()
+
+    @property
+    def changes(self) -> list[Block]:
+        """What the current guidelines say that the version the person knows did not."""
+        new, seen = self.new_guidelines, self.seen_guidelines
+        return changes(seen.text, new.text) if new and seen else []
 
     @property
     def alike(self) -> str:
@@ -126,7 +137,7 @@ class TaskPage:
     @property
     def title(self) -> str:
         if self.assignment is None:
-            return _("Nothing waits for you here")
+            return _("The guidelines changed") if self.new_guidelines else _("Nothing waits for you here")
         return _("Task: %(kind)s") % {"kind": self.assignment.task.get_kind_display()}
 
     def _own(self) -> JudgmentQuerySet:
@@ -139,6 +150,13 @@ def held_by_page(values: QueryDict) -> set[int]:
 
 
 def next_page(request: PersonRequest, project: Project, *, held: Collection[int] = ()) -> TaskPage:
+    """The next task; before it, where the guidelines changed since the person read them, that change."""
+    page = TaskPage(project=project, person=request.user, held=held)
+    _num_today, seen, current = page.standing
+    if seen is None and current is not None:  # from here on they know this version: it stands behind a key
+        project.memberships.filter(user=request.user, seen_guidelines=None).update(seen_guidelines=current)
+    if page.new_guidelines:
+        return page
     assignment = queue.claim(request.user, project=project, beside=held)
     if assignment is None:
         return TaskPage(project=project, person=request.user, held=held)

@@ -317,18 +317,6 @@ def test_an_impossible_time_is_no_reason_to_refuse(
     assert Judgment.objects.get().active_seconds is None
 
 
-def test_changed_guidelines_are_announced_until_a_judgment_under_them(
-    project: Project, tasks: list[Task], alice: User
-) -> None:
-    actions.publish_guidelines(project, text="Be kind", by=None)
-    browser = browser_of(alice)
-    assert "guidelines changed" not in open_page(browser, project)
-    send(browser, lent(alice), choice="1")
-    actions.publish_guidelines(project, text="Be brief", by=None)
-    assert "guidelines changed" in open_page(browser, project)
-    assert "guidelines changed" not in send(browser, lent(alice), choice="1").content.decode()
-
-
 def test_answers_cannot_run_scripts(project: Project, alice: User) -> None:
     task = make_tasks(project, 1)[0]
     task.response_a.text = "<script>alert(1)</script> **bold** [x](javascript:alert(1))"
