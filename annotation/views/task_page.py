@@ -159,8 +159,10 @@ def next_page(request: PersonRequest, project: Project, *, held: Collection[int]
         return page
     assignment = queue.claim(request.user, project=project, beside=held)
     if assignment is None:
-        return TaskPage(project=project, person=request.user, held=held)
-    return page_for(request, assignment, held=held)
+        return page
+    found = page_for(request, assignment, held=held)
+    found.standing = page.standing
+    return found
 
 
 def page_for(
