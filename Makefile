@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint types bench bench-loop starter-model screenshots
+.PHONY: run test lint types bench bench-peers bench-loop starter-model screenshots
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m config.launcher
@@ -25,6 +25,9 @@ types: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotation
+
+bench-peers: $(VENV)/installed
+	$(BIN)/python -m benchmarks.annotation.peer
 
 bench-loop: $(VENV)/installed
 	$(BIN)/python -m benchmarks.loop

@@ -26,6 +26,9 @@ from config.prepare import prepare
 REFILLED_BELOW = 20_000
 """Projects smaller than this are kept full while people label: a thousand tasks would last three seconds."""
 
+NAME_FIELD = "login"
+"""What the login form calls the name."""
+
 LEGEND = """\
 One request a label: the answer to a submit brings the task after the one at hand, so the wait is both that of the
 submit and that of the next task. CPU: web + database + generator. Others: cores that the machine spent on something
@@ -68,23 +71,16 @@ def server_version() -> str:
 def measure(
     var: Path, *, sizes: list[int], overlaps: list[int], crowds: list[int], seconds: float, warm_up: float
 ) -> Report:
-    settings.POSTGRES.start()
-    settings.POSTGRES.create_database("plumbline")
-    prepare()
+    database = database_of(var)
     report = Report(server_version())
     report.add("tasks", "overlap", "annotators", "labels/s", "wait p50 ms", "p99 ms", "p99/p50", "CPU ms a label",
                "of the ceiling", "others", "database")  # fmt: skip
     report.add(*["---"] * 11)
     people = seeding.make_people(max(crowds))
-    database = settings.POSTGRES.pid()
-    assert database
     with connection.cursor() as cursor:
         cursor.execute(TABLE)
     with product.plumbline(var, database=database) as target, product.ceiling(var, database=database) as bare:
-        cookies = log_in(
-            target, path="/login/", names=[person.username for person in people],
-            password=seeding.PASSWORD, name_field="username",
-        )  # fmt: skip
+        cookies = people_of(target, people)
         for num_tasks in sizes:
             for overlap in overlaps:
                 project = seeded(num_tasks, overlap=overlap, people=people)
@@ -94,6 +90,21 @@ def measure(
                     done, found = labelled(target, project, num_tasks=num_tasks, overlap=overlap, **span)  # type: ignore[arg-type]
                     add(report, done, found=found, num_tasks=num_tasks, overlap=overlap, ceiling=most)
     return report
+
+
+def database_of(var: Path) -> int:
+    """The embedded database, started and with its tables; its process id."""
+    settings.POSTGRES.start()
+    settings.POSTGRES.create_database("plumbline")
+    prepare()
+    database = settings.POSTGRES.pid()
+    assert database
+    return database
+
+
+def people_of(target: Target, people: list[User]) -> list[Cookies]:
+    names = [person.username for person in people]
+    return log_in(target, path="/login/", names=names, password=seeding.PASSWORD, name_field=NAME_FIELD)
 
 
 def seeded(num_tasks: int, *, overlap: int, people: list[User]) -> Project:

@@ -38,8 +38,8 @@ WITH prompt AS (
     RETURNING id, prompt_id
 )
 INSERT INTO annotation_task (project_id, prompt_id, kind, response_a_id, response_b_id, overlap, priority,
-                             num_judged, num_leased, is_withdrawn, control, created_at)
-SELECT %(project)s, prompt_id, 'comparison', min(id), max(id), %(overlap)s, 0, 0, 0, false, '', now()
+                             num_judged, num_leased, is_withdrawn, control, candidate_ids, created_at)
+SELECT %(project)s, prompt_id, 'comparison', min(id), max(id), %(overlap)s, 0, 0, 0, false, '', '{}', now()
 FROM response GROUP BY prompt_id ORDER BY prompt_id
 """
 

@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Count, F, Q
 from django.utils import timezone
 
@@ -112,6 +113,88 @@ def test_50_annotators_2000_tasks_overlap_3(project: Project) -> None:
     assert not Assignment.objects.filter(status=Assignment.Status.LEASED).exists()
     lead = Assignment.objects.filter(is_swapped=True).count() / Assignment.objects.count()
     assert 0.47 < lead < 0.53, "the order shown is balanced"
+
+
+class Unlucky(Annotator):
+    """One whose connection is cut at any moment, and who sends again what they do not know to be kept, as pages do."""
+
+    pid = 0
+    """The server process that works for them."""
+
+    def insist(self, verb: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                connection.ensure_connection()
+                self.pid = connection.connection.info.backend_pid
+                return verb()
+            except (OperationalError, InterfaceError):
+                self.did["cut off"] += 1
+                connection.close()
+
+    def work(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        kept: list[tuple[Assignment, uuid.UUID]] = []
+        while time.monotonic() < deadline:
+            assignment = self.insist(lambda: queue.claim(self.user, project=self.project))
+            if assignment is None:
+                if not self.insist(lambda: Task.objects.filter(num_judged__lt=F("overlap")).exists()):
+                    return
+                time.sleep(0.05)
+                continue
+            if self.random.random() < 0.1:
+                late = Assignment.objects.filter(pk=assignment.pk)
+                self.insist(lambda late=late: late.update(expires_at=timezone.now() - timedelta(seconds=1)))
+                self.did["walked away"] += 1
+            key = uuid.uuid4()
+            self.send(assignment, key)
+            kept.append((assignment, key))
+            if self.random.random() < 0.2:  # a tab that wakes up hours later
+                assert not self.send(*self.random.choice(kept)).is_new
+                self.did["sent again"] += 1
+        raise AssertionError(f"{self.user} was not done in {PATIENCE} s")
+
+    def send(self, assignment: Assignment, key: uuid.UUID) -> actions.Judged:
+        judged: actions.Judged = self.insist(
+            lambda: actions.judge(assignment, by=self.user, submission_key=key, strength=0)
+        )
+        return judged
+
+
+def cut_connections(people: list[Unlucky], is_over: threading.Event) -> int:
+    """End the server process of one of them every few milliseconds, whatever it is doing; returns how many."""
+    rng, num = random.Random(0), 0
+    with connection.cursor() as cursor:
+        while num < 300 and not is_over.wait(0.02):
+            if pid := rng.choice(people).pid:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+                num += cursor.fetchone()[0]
+    connection.close()
+    return num
+
+
+def test_connections_cut_at_any_moment_lose_nothing_and_double_nothing(project: Project) -> None:
+    """A cut before the commit undoes all of a verb, a cut after it none; who asks again gets what is theirs."""
+    num_annotators, num_tasks, overlap = 50, 300, 3
+    make_tasks(project, num_tasks, overlap=overlap)
+    people = [Unlucky(member(project, f"annotator {number}"), project, seed=number) for number in range(num_annotators)]
+    is_over = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        cutting = pool.submit(cut_connections, people, is_over)
+        try:
+            at_once(num_annotators, lambda number: people[number].work())
+        finally:
+            is_over.set()
+        assert cutting.result() > 10
+
+    tasks = Task.objects.annotate(
+        counted=Count("judgments", filter=Q(judgments__is_current=True)),
+        annotators=Count("judgments__annotator", filter=Q(judgments__is_current=True), distinct=True),
+    )
+    assert tasks.filter(counted=overlap, annotators=overlap, num_judged=overlap, num_leased=0).count() == num_tasks
+    did = sum((person.did for person in people), Counter[str]())
+    assert all(did[what] > 0 for what in ("cut off", "walked away", "sent again")), did
+    # Each submit is one row, however often it was sent: as many as were counted, and those that came too late.
+    assert Judgment.objects.values("assignment").distinct().count() == Judgment.objects.count()
 
 
 def test_one_form_sent_ten_times_at_once_counts_once(project: Project, alice: User) -> None:
