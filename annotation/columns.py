@@ -48,6 +48,7 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "demonstrations": {"messages": "messages", "is_simulated": "flag"},
     "prompts": {"id": "text", "messages": "messages", "responses": "json", "metadata": "json"},
     "arena": BATTLE,
+    "problems": {"line": "whole", "sentence": "text"},
 }  # fmt: skip
 """Format to column to what it holds; preferences with their prompt inside have no column for it.
 

@@ -230,6 +230,10 @@ CACHES = {
     }
 }
 
+UPLOADS_DIR = VAR_DIR / "uploads"
+"""Files on their way in. Nothing under it is ever served."""
+UPLOAD_MAX_BYTES = number("UPLOAD_MAX_MB", 2048) * 10**6
+FILE_UPLOAD_HANDLERS = ["annotation.uploads.Uploads"]
 RUNS_DIR = VAR_DIR / "runs"
 MODELS_DIR = VAR_DIR / "models"
 

@@ -11,13 +11,17 @@ import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from annotation import actions, queue
-from annotation.models import ApiToken, Assignment, Membership, Project, Role, User, Voiding, WebhookDelivery
+from annotation.actions import imports
+from annotation.models import ApiToken, Assignment, Import, Membership, Project, Role, User, Voiding, WebhookDelivery
 from tests.training import rows
 from training.models import ModelVersion, Run
 
@@ -140,6 +144,14 @@ EXPECTED = {
     "annotation:api_reference": Expected((200,) * 5),
     "annotation:openapi": Expected((200,) * 5),
     "annotation:api_unknown": Expected((404,) * 5, "rest"),
+    "annotation:imports": Expected(ADMINS, "slug"),
+    "annotation:import": Expected(ADMINS, "slug import"),
+    "annotation:import_start": Expected(ADMINS_CHANGE, "slug import", method="post"),
+    "annotation:import_step": Expected(ADMINS_CHANGE, "slug import", method="post"),
+    "annotation:import_cancel": Expected(ADMINS_CHANGE, "slug import", method="post"),
+    "annotation:import_problems": Expected(ADMINS, "slug import"),
+    "annotation:export": Expected(ADMINS, "slug"),
+    "annotation:export_file": Expected(ADMINS, "slug"),
     "annotation:judge": Expected(ALICE_ALONE, "assignment", method="post"),
     "annotation:skip": Expected(ALICE_ALONE, "assignment", method="post"),
     "annotation:draft": Expected((302, 404, 200, 404, 404), "assignment", method="post"),
@@ -183,6 +195,7 @@ class World:
     project: Project
     lent: Assignment
     voiding: Voiding
+    file: Import
     run: Run
     a: ModelVersion
     b: ModelVersion
@@ -200,6 +213,7 @@ class World:
             "assignment": ("pk", self.lent.pk),
             "voiding": ("pk", self.voiding.pk),
             "judged": ("pk", self.project.tasks.filter(num_judged__gt=0).earliest("pk").pk),
+            "import": ("pk", self.file.pk),
             "run": ("pk", self.run.pk),
             "version": ("pk", self.b.pk),
             "chart": ("chart", "reward"),
@@ -239,7 +253,8 @@ class World:
 
 
 @pytest.fixture
-def world(db: None) -> World:
+def world(db: None, settings: Any, tmp_path: Path) -> World:
+    settings.UPLOADS_DIR = tmp_path
     project = Project.objects.create(slug="support", name="Support replies")
     roles = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
     people = {name: User.objects.create_user(name) for name in (*roles, "charlie")}
@@ -262,9 +277,11 @@ def world(db: None) -> World:
     webhook = actions.add_webhook(project, url="http://127.0.0.1:9/", events=["import.finished"], by=people["dana"])
     token = actions.create_token(people["alice"], name="nightly", scopes=["read"]).row
     told = actions.send_test(webhook)
+    sent = SimpleUploadedFile("pairs.jsonl", b'{"prompt": "Sky?", "responses": ["Blue."]}\n')
+    file = imports.keep_upload(project, sent, by=people["dana"])
     invited = actions.invite(project, by=people["dana"], max_uses=5)
     leaver = actions.add_member(project, user=User.objects.create_user("erin"))
-    return World(people, project, lent, voiding, tuned.run, base, tuned, told, token, invited, leaver)
+    return World(people, project, lent, voiding, file, tuned.run, base, tuned, told, token, invited, leaver)
 
 
 def test_every_address_says_who_may_come() -> None:

@@ -6,14 +6,17 @@ address of theirs may have come to life. That each text is there at all is teste
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
 from annotation import actions
+from annotation.actions import imports
 from annotation.models import (
     Criterion,
     Guidelines,
@@ -89,7 +92,7 @@ def test_the_reader_sees_what_comes_alive() -> None:
 @pytest.fixture
 def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict[str, int]]:
     """A project in which every text that somebody may write is an attack."""
-    settings.RUNS_DIR = tmp_path
+    settings.RUNS_DIR = settings.UPLOADS_DIR = tmp_path
     project = Project.objects.create(slug="support", name=ATTACKS[1], description=ATTACK, overlap=2)
     dana = User.objects.create_user("dana", first_name=ATTACKS[0][:30])
     other = User.objects.create(username=f"<script>{MARK}()</script>")
@@ -124,7 +127,13 @@ def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict
     folder = tmp_path / str(tuned.run.pk)
     folder.mkdir(parents=True)
     (folder / "stderr.txt").write_text(f"in the log {ATTACK}")
-    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk}
+    lines = [{"prompt": ATTACK, "responses": [ATTACK, {"text": "x", "source": ATTACKS[1]}], ATTACKS[0]: 1}, {ATTACK: 1}]
+    sent = SimpleUploadedFile(f"{ATTACKS[1]}.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    looked_at, over = (imports.keep_upload(project, sent, by=other) for _ in range(2))
+    project.imports.filter(pk=over.pk).update(status="done", num_problems=1)
+    over.problems.create(line=1, sentence=f"as a problem {ATTACK}")
+    files = {"looked_at": looked_at.pk, "over": over.pk}
+    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, **files}
 
 
 def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, dict[str, int]]) -> None:
@@ -141,6 +150,9 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         reverse("annotation:webhooks", args=[slug]),
         reverse("annotation:webhook", args=[slug, Webhook.objects.get().pk]),
         reverse("annotation:tokens"),
+        reverse("annotation:imports", args=[slug]),
+        *(reverse("annotation:import", args=[slug, pks[name]]) for name in ("looked_at", "over")),
+        reverse("annotation:export", args=[slug]) + "?format=prompts",
         reverse("training:freeze", args=[slug]),
         reverse("training:dashboard"),
         reverse("training:run_new") + f"?project={slug}&kind=policy",

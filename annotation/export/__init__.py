@@ -3,7 +3,8 @@
 Only what counts leaves: the newest version of each judgment that was not undone. docs/formats.md describes the files.
 """
 
-from annotation.export.files import FILE_TYPES, FileType, check_type, encoded
+from annotation.export.batches import at_one_moment
+from annotation.export.files import CONTENT_TYPES, FILE_TYPES, FileType, check_type, encoded
 from annotation.export.layouts import LAYOUTS, Layout
 from annotation.export.lines import FORMATS, FileFormat, lines
 from annotation.export.pairs import ORIGINS, Origin, Preference
@@ -20,6 +21,7 @@ from annotation.export.records import (
 from annotation.export.targets import Grading
 
 __all__ = [
+    "CONTENT_TYPES",
     "FILE_TYPES",
     "FORMATS",
     "LAYOUTS",
@@ -34,6 +36,7 @@ __all__ = [
     "Ranked",
     "RatedResponse",
     "RawJudgment",
+    "at_one_moment",
     "check_type",
     "corrections",
     "encoded",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
+from django.db import connection, transaction
 from django.db.models import QuerySet
+
+Row = TypeVar("Row")
 
 BATCH = 2000
 """Rows in the hand at a time, and ids in the queries that look up what belongs to them."""
@@ -17,3 +20,13 @@ def batches(rows: QuerySet[Any, Any], size: int = BATCH) -> Iterator[list[Any]]:
     found = rows.iterator(chunk_size=size)
     while batch := list(itertools.islice(found, size)):
         yield batch
+
+
+def at_one_moment(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows as the database is when the first of them is asked for, however long they take."""
+    is_inside = connection.in_atomic_block
+    with transaction.atomic():
+        if not is_inside:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield from rows

@@ -19,6 +19,10 @@ from annotation.columns import COLUMNS, NESTED, Kind, harmless
 Line = dict[str, Any]
 FileType = Literal["jsonl", "json", "csv", "parquet"]
 FILE_TYPES: tuple[FileType, ...] = get_args(FileType)
+CONTENT_TYPES = {
+    "jsonl": "application/jsonl", "json": "application/json", "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+}  # fmt: skip
 PIECE = 500
 """Lines in a piece of bytes."""
 ROW_GROUP = 5000

@@ -1,8 +1,9 @@
 """The rows of the labelling side: who (people), what is judged (content), the judging (work), its quality (quality),
-who changed what (record), invitations, and the doors for programs (programs).
+who changed what (record), invitations, files on their way in (doors), and the doors for programs (programs).
 """
 
 from annotation.models.content import Prompt, Response
+from annotation.models.doors import Import, ImportProblem
 from annotation.models.invitations import Invitation
 from annotation.models.making import Making
 from annotation.models.marks import Rank, Rating
@@ -32,6 +33,8 @@ __all__ = [
     "Event",
     "Gold",
     "Guidelines",
+    "Import",
+    "ImportProblem",
     "Invitation",
     "Judgment",
     "Making",
