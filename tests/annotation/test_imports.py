@@ -59,14 +59,17 @@ def driven(browser: Client, row: Import, **settings: Any) -> Import:
 
 
 class TestUpload:
-    def test_from_the_file_to_the_tasks(self, project: Project, carol: User, uploads: Path) -> None:
+    def test_from_the_file_to_the_tasks(
+        self, project: Project, carol: User, uploads: Path, django_capture_on_commit_callbacks: Any
+    ) -> None:
         browser = browser_of(carol)
         row = sent(browser, jsonl([*pairs(30), "{", {"no": "prompt"}]))
         assert (row.name, row.file_type, row.created_by, row.source) == ("pairs.jsonl", "jsonl", carol, "pairs")
         page = browser.get(f"{THERE}{row.pk}/").content.decode()
         assert "Question 0?" in page and "Question 5?" not in page and "preferences (TRL" in page
         assert Response.objects.count() == 0, "looking keeps nothing"
-        row = driven(browser, row, source="v1")
+        with django_capture_on_commit_callbacks(execute=True):
+            row = driven(browser, row, source="v1")
         assert (row.status, row.num_lines, row.num_judgments, row.num_problems) == ("done", 32, 30, 2)
         assert set(Response.objects.values_list("source", flat=True)) == {"v1"}
         assert list(uploads.iterdir()) == [], "the file is thrown away"
@@ -286,6 +289,7 @@ def test_the_list_is_paged_with_few_queries(
     Import.objects.bulk_create(
         Import(project=project, name=f"file {n}", file_type="jsonl", size=0, created_by=other) for n in range(60)
     )
+    browser = browser_of(carol)
     with django_assert_max_num_queries(9):
-        page = browser_of(carol).get(THERE).content.decode()
+        page = browser.get(THERE).content.decode()
     assert page.count("<tr>") == 26 and "page 1 of 3" in page
