@@ -25,6 +25,7 @@ types: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotation
+	$(BIN)/python -m benchmarks.browser
 
 bench-peers: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotation.peer

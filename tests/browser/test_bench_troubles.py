@@ -269,7 +269,8 @@ def test_a_draft_comes_back_after_a_reload_and_in_another_browser(
         page = open_page(alice)
         page.goto(ANNOTATE)
     else:
-        page.reload()  # at once: before the server was told
+        page.wait_for_timeout(200)  # less than the pause before the server is told
+        page.reload()
     expect(page.locator("#id_rationale")).to_have_value("a long thought")
     expect(page.locator("#id_right_correction")).to_have_value("better words")
     expect(page.get_by_label("B better")).to_be_checked()
