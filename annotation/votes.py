@@ -10,7 +10,7 @@ import dataclasses
 import datetime
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotation.agreement import Table, orders, table
 from annotation.models import Judgment, Project, Rank, Rating, Task
-from annotation.models.work import JudgmentQuerySet
+from annotation.models.work import JudgmentQuerySet, TaskQuerySet
 
 
 class By(models.TextChoices):
@@ -70,24 +70,41 @@ def fingerprint(project: Project, which: Which = ALL) -> tuple[int, ...]:
 
 def comparisons(project: Project, which: Which = ALL, *, with_gold: bool = False) -> Table:
     """Values are signed strengths, classes their signs; “both bad” is a tie."""
-    counted = Judgment.objects.counted().exclude(task__control=Task.Control.REPEAT)
-    rows = (
-        which.narrow((counted if with_gold else Judgment.objects.votes()).in_project(project))
-        .filter(task__kind=Task.Kind.COMPARISON)
-        .order_by("pk")
-        .values_list(
-            *("annotator_id", "task__prompt_id", "created_at", "preferred_id", "strength", "task__response_a_id"),
-            *("task__response_a__content_hash", "task__response_b__content_hash"),
-        )
-    )
-    found = tabled(_compared(rows.iterator(chunk_size=5000)))
+    tasks = project.tasks.filter(kind=Task.Kind.COMPARISON, num_judged__gt=0).exclude(control=Task.Control.REPEAT)
+    pairs_of = _pairs_of(tasks if with_gold else tasks.questions())
+    judged = which.narrow(Judgment.objects.counted().in_project(project)).filter(task__kind=Task.Kind.COMPARISON)
+    rows = judged.order_by("pk").values_list("task_id", "annotator_id", "created_at", "preferred_id", "strength")
+    found = tabled(_compared(rows.iterator(chunk_size=5000), pairs_of))
     return dataclasses.replace(found, classes=np.sign(found.values))
 
 
-def _compared(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-    for person, prompt, moment, preferred, strength, first, hash_a, hash_b in rows:
-        value = strength if preferred == first else -strength
-        yield _pair(person, prompt, moment, value, hash_a, hash_b)
+class _Pair(NamedTuple):
+    """An unordered pair of texts: the same for whichever task asks about it, in whichever order."""
+
+    unit: tuple[Any, ...]
+    prompt: int
+    positive: int
+    """The response whose choice counts as positive: the one with the lower hash."""
+
+
+def _pairs_of(tasks: TaskQuerySet) -> dict[int, _Pair]:
+    """By the task's id. Read once a task, not once a judgment."""
+    rows = tasks.order_by().values_list(
+        *("pk", "prompt_id", "response_a_id", "response_b_id"),
+        *("response_a__content_hash", "response_b__content_hash"),
+    )
+    found = {}
+    for pk, prompt, first, second, hash_a, hash_b in rows.iterator(chunk_size=5000):
+        low, high = sorted((hash_a, hash_b))
+        found[pk] = _Pair((prompt, low, high), prompt, first if hash_a == low else second)
+    return found
+
+
+def _compared(rows: Iterable[tuple[Any, ...]], pairs_of: Mapping[int, _Pair]) -> Iterator[Row]:
+    for task, person, moment, preferred, strength in rows:
+        if task in pairs_of:
+            unit, prompt, positive = pairs_of[task]
+            yield Row(unit, person, prompt, strength if preferred == positive else -strength, moment)
 
 
 def _pair(person: int, prompt: int, moment: datetime.datetime, value: float, hash_a: str, hash_b: str) -> Row:

@@ -25,7 +25,7 @@ PATH = "/projects/support-replies/agreement/"
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> None:
+def nothing_kept(db: None) -> None:
     """Primary keys come again in each test; what was kept under them must not."""
     cache.clear()
 
@@ -189,9 +189,9 @@ def test_queries_do_not_grow_with_the_judgments(
     project: Project, judged: list[Task], bob: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     browser = browser_of(bob)
-    with django_assert_max_num_queries(22) as first:
+    with django_assert_max_num_queries(36):  # the cache is a table too: keeping the figures takes some
         browser.get(PATH)
-    with django_assert_max_num_queries(len(first) - 4):
+    with django_assert_max_num_queries(20):
         browser.get(PATH)
     with django_assert_max_num_queries(14):
         browser.get(PATH + "consensus/")
