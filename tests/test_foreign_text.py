@@ -140,6 +140,7 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
     project, dana, pks = hostile
     browser = Client()
     browser.force_login(dana)
+    invited = actions.invite(project, by=User.objects.get(username__startswith="<"), role=Role.ADMIN)
     slug, run = project.slug, reverse("training:run", args=[pks["run"]])
     paths = [
         reverse("annotation:home"),
@@ -149,6 +150,9 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
         reverse("annotation:webhooks", args=[slug]),
         reverse("annotation:webhook", args=[slug, Webhook.objects.get().pk]),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("invitations", "audit")),
+        reverse("annotation:invitation", args=[invited.token]),
+        reverse("annotation:account"),
         reverse("annotation:tokens"),
         reverse("annotation:imports", args=[slug]),
         *(reverse("annotation:import", args=[slug, pks[name]]) for name in ("looked_at", "over")),

@@ -6,7 +6,6 @@ the workers, because actions do not know tasks: whoever calls start_run, resume_
 """
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.intake import content
-from annotation.models import Project, Prompt, Response, User
+from annotation.models import AuditEntry, Project, Prompt, Response, User, Verb
 from training import artifacts
 from training.models import Generation, ModelVersion, Run, Snapshot, StageChange
 from training.rlhf import config as rlhf
 from training.rlhf.rundir import RunDir
-
-logger = logging.getLogger(__name__)
 
 PUBLISHED_AT_ONCE = 1000
 POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
@@ -51,6 +48,7 @@ def start_run(
     filled_by_app = {field.name for field in rlhf.describe(rlhf.KINDS[kind]) if field.filled_by_app}
     run.config = {key: value for key, value in checked.items() if key != "kind" and key not in filled_by_app}
     run.save()
+    AuditEntry.objects.record(Verb.RUN_STARTED, by=by, project=project, subject=f"run {run.pk}", kind=kind)
     return run
 
 
@@ -108,9 +106,10 @@ def trainer_config(run: Run) -> rlhf.Config:
     return rlhf.from_dict(run.kind, values)
 
 
+@transaction.atomic
 def cancel_run(run: Run, *, by: User | None) -> None:
     """A queued run ends at once; a running one finishes its step first. A finished one is refused."""
-    logger.info("run %s: stop asked for by %s", run.pk, by)
+    AuditEntry.objects.record(Verb.RUN_CANCELLED, by=by, project=run.project, subject=f"run {run.pk}")
     if run.move(Run.Status.QUEUED, Run.Status.CANCELLED, finished_at=timezone.now()):
         return
     if not Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(is_cancel_requested=True):
@@ -122,9 +121,10 @@ def cancel_run(run: Run, *, by: User | None) -> None:
     run.refresh_from_db()
 
 
+@transaction.atomic
 def resume_run(run: Run, *, by: User | None) -> None:
     """Queue a failed or cancelled run again; it goes on from its newest whole checkpoint."""
-    logger.info("run %s: resumed by %s", run.pk, by)
+    AuditEntry.objects.record(Verb.RUN_RESUMED, by=by, project=run.project, subject=f"run {run.pk}")
     fresh: dict[str, Any] = {
         "error": "",
         "is_cancel_requested": False,
@@ -224,7 +224,9 @@ def register_version(
     values |= {"project": project, "name": name, "created_by": by}
     if run:
         return ModelVersion.objects.update_or_create(run=run, defaults=values)[0]
-    return ModelVersion.objects.create(**values)
+    with transaction.atomic():
+        AuditEntry.objects.record(Verb.MODEL_REGISTERED, by=by, project=project, subject=name, kind=kind)
+        return ModelVersion.objects.create(**values)
 
 
 @transaction.atomic
@@ -248,6 +250,8 @@ def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) 
         for former in current.values():
             if former.stage == stage:
                 _move_stage(former, ModelVersion.Stage.ARCHIVED, by=by, reason=f"{version} took its place.")
+    change = [current[version.pk].stage, stage]
+    AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
     return _move_stage(version, stage, by=by, reason=reason.strip())
 
 

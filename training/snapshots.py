@@ -22,7 +22,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from annotation import export
-from annotation.models import Judgment, Project, Prompt, Response, User
+from annotation.models import AuditEntry, Judgment, Project, Prompt, Response, User, Verb
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.rundir import RunDir
 
@@ -81,7 +81,9 @@ def freeze(
     how = {"validation_share": validation_share, "test_share": test_share, "seed": seed, **targets}
     values = {"settings": how, "counts": counts, "num_simulated": counts["simulated"], "created_by": by}
     with transaction.atomic():
-        kept = Snapshot.objects.get_or_create(project=project, content_hash=content_hash, defaults=values)[0]
+        kept, is_new = Snapshot.objects.get_or_create(project=project, content_hash=content_hash, defaults=values)
+        if is_new:
+            AuditEntry.objects.record(Verb.SNAPSHOT_FROZEN, by=by, project=project, subject=f"snapshot {kept.pk}")
         remember_uses(kept, judgments)
     return kept
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.models import Response, Task, User, Verdict
+from annotation.models import AuditEntry, Response, Task, User, Verb, Verdict
 
 
 @transaction.atomic
@@ -52,6 +52,7 @@ def adjudicate(
         "note": note.strip(),
         "decided_by": by,
     }
+    AuditEntry.objects.record(Verb.VERDICT_GIVEN, by=by, project=task.project, subject=f"task {task.pk}", cause=cause)
     return Verdict.objects.update_or_create(task=task, defaults=values)[0]
 
 

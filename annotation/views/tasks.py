@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpResponse
@@ -12,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotation.forms import NewTasksForm, TaskFilterForm
 from annotation.intake import add_comparisons, add_ratings
-from annotation.models import Project, Role, Task
+from annotation.models import AuditEntry, Project, Role, Task, User, Verb
 from annotation.pairing import Pairing, answers, pairs
 from annotation.views.access import PersonRequest, person_required, project_for
 
@@ -26,7 +27,7 @@ def tasks(request: PersonRequest, slug: str) -> HttpResponse:
     form = NewTasksForm(request.POST or None, project=project)
     if form.is_valid():
         try:
-            num = create_tasks(project, form)
+            num = create_tasks(project, form, by=request.user)
         except ValueError as error:
             form.add_error(None, str(error))
         else:
@@ -55,7 +56,16 @@ def listed(project: Project, filters: TaskFilterForm) -> QuerySet[Task]:
     return rows
 
 
-def create_tasks(project: Project, form: NewTasksForm) -> int:
+@transaction.atomic
+def create_tasks(project: Project, form: NewTasksForm, *, by: User) -> int:
+    num = made(project, form)
+    if num:
+        what = form.cleaned_data["what"]
+        AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=what, tasks=num)
+    return num
+
+
+def made(project: Project, form: NewTasksForm) -> int:
     values = form.cleaned_data
     how = {"overlap": values["overlap"], "priority": values["priority"]}
     if values["what"] == NewTasksForm.RATINGS:

@@ -28,6 +28,15 @@ ADMIN_PAGES = [
     THERE + "adjudicate/",
     THERE + "adjudicate/decided/",
     "/projects/new/",
+    THERE + "invitations/",
+    THERE + "audit/",
+    "/account/",
+    "/account/erase/",
+    "/account/email/",
+    "/account/two-factor/",
+    "/account/two-factor/totp/activate/",
+    "/account/sessions/",
+    "/accounts/",
 ]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
@@ -58,7 +67,7 @@ def test_pages_around_the_task(open_page: OpenPage, project: Project, carol: Use
     carol.is_superuser = True
     carol.save()
     stranger = open_page(None, theme=theme, width=width)
-    for path in ("/login/", "/no/such/page/"):
+    for path in ("/login/", "/account/signup/", "/account/password/reset/", "/no/such/page/"):
         stranger.goto(path)
         check(stranger)
     page = open_page(carol, theme=theme, width=width)

@@ -64,3 +64,20 @@ def test_manage_check_loads_no_heavy_library() -> None:
 @pytest.mark.parametrize("directive", ["script-src", "default-src"])
 def test_scripts_come_from_us_alone(directive: str, settings) -> None:  # type: ignore[no-untyped-def]
     assert settings.CONTENT_SECURITY_POLICY["DIRECTIVES"][directive] == ["'self'"]
+
+
+def test_the_deployment_check_finds_nothing() -> None:
+    code = (
+        "from django.core.management import call_command; call_command('check', '--deploy', '--fail-level', 'WARNING')"
+    )
+    key = "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    done = check(code, DEBUG="0", SECRET_KEY=key, ALLOWED_HOSTS="labels.example.org", BEHIND_PROXY="1")
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+@pytest.mark.parametrize(("behind_proxy", "is_redirected"), [("1", "True"), ("0", "False")])
+def test_plain_http_is_redirected_where_it_can_be_told_apart(behind_proxy: str, is_redirected: str) -> None:
+    code = "from django.conf import settings; print(settings.SECURE_SSL_REDIRECT)"
+    production = {"DEBUG": "0", "SECRET_KEY": "x" * 60, "ALLOWED_HOSTS": "labels.example.org"}
+    assert check(code, **production, BEHIND_PROXY=behind_proxy).stdout.strip() == is_redirected
