@@ -97,7 +97,6 @@ def test_a_second_factor(open_page: OpenPage, erin: User) -> None:
     page.locator("[name=password]").fill(PASSWORD)  # a change of how one logs in asks for it again
     page.keyboard.press("Enter")
     page.wait_for_url("**/activate/")
-    page.screenshot(path="/tmp/acc/totp.png")
     secret = page.locator("#authenticator_secret").input_value()
     page.locator("[name=code]").fill(authenticator.code(secret))
     page.keyboard.press("Enter")
