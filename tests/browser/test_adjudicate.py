@@ -115,3 +115,11 @@ def test_without_javascript_a_verdict_is_a_form(
     page.get_by_role("button", name="Decide").click()
     expect(page.get_by_text("Disagreement 1 of 2")).to_be_visible()
     assert Verdict.objects.get().preferred == disputed[0].response_a
+
+
+def test_the_consensus_comes_by_itself(open_page: OpenPage, bob: User, disputed: list[Task]) -> None:
+    """Apart from the page, since the first one of a process loads its libraries for seconds."""
+    page = open_page(bob)
+    page.goto(THERE + "agreement/")
+    expect(page.get_by_role("heading", name="How right is a consensus?")).to_be_visible()
+    expect(page.get_by_role("rowheader", name="Majority")).to_be_visible()
