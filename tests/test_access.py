@@ -103,6 +103,7 @@ EXPECTED = {
     "annotation:guidelines": Expected(MEMBERS, "slug"),
     "annotation:guidelines_versions": Expected(MEMBERS, "slug"),
     "annotation:guidelines_seen": Expected((302, 404, 302, 302, 302), "slug", method="post"),
+    "annotation:settings": Expected(ADMINS, "slug"),
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
     "annotation:member_remove": Expected(ADMINS_CHANGE, "slug leaver", method="post"),
