@@ -282,6 +282,19 @@ class TestExport:
                 browser.get(f"{self.THERE}file/", {"format": format}).getvalue()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_download_is_of_one_moment(project: Project, carol: User) -> None:
+    """What is judged while the file is written is not in it, and the request's own writes are not hindered."""
+    importing.import_lines(project, map(json.dumps, pairs(3)), source="v1")
+    response = browser_of(carol).get(TestExport.THERE + "file/", {"format": "judgments"})
+    pieces = iter(response.streaming_content)
+    first = next(pieces)
+    assert AuditEntry.objects.filter(verb="data.exported").count() == 1
+    assert len((first + b"".join(pieces)).splitlines()) == 3
+    assert not connection.in_atomic_block
+    response.close()
+
+
 def test_the_list_is_paged_with_few_queries(
     project: Project, carol: User, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:

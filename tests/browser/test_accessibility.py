@@ -19,6 +19,8 @@ ADMIN_PAGES = [
     THERE + "guidelines/",
     THERE + "people/",
     THERE + "tasks/",
+    THERE + "import/",
+    THERE + "export/",
     THERE + "leaderboard/",
     THERE + "webhooks/",
     "/account/tokens/",
