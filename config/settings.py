@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "annotation.origin.remember_origin",
+    "annotation.language.speak_as_chosen",
     "allauth.account.middleware.AccountMiddleware",
 ]
 

@@ -1,0 +1,45 @@
+"""The language of the pages: the menu's choice goes with the account, the browser's own counts where none was made."""
+
+import pytest
+from django.test import Client
+
+from annotation.models import User
+
+ENGLISH, CHINESE = "Log out", "退出登录"
+
+
+@pytest.fixture
+def person(db) -> User:  # type: ignore[no-untyped-def]
+    return User.objects.create_user("alice", password="a long password")
+
+
+def page(client: Client, language: str) -> str:
+    return client.get("/", headers={"Accept-Language": language}).content.decode()
+
+
+def test_the_browsers_language_counts_until_one_is_chosen(person: User) -> None:
+    client = Client()
+    client.force_login(person)
+    assert CHINESE in page(client, "zh-CN")
+    assert ENGLISH in page(client, "en-GB")
+    assert ENGLISH in page(client, "fr")
+
+
+def test_the_choice_goes_with_the_account(person: User) -> None:
+    client, elsewhere = Client(), Client()
+    for browser in (client, elsewhere):
+        browser.force_login(person)
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": "/"})
+    assert CHINESE in page(client, "en")
+    answer = elsewhere.get("/", headers={"Accept-Language": "en"})
+    assert CHINESE in answer.content.decode()
+    assert answer["Content-Language"] == "zh-hans"
+    assert User.objects.get(pk=person.pk).language == "zh-hans"
+
+
+def test_a_language_that_is_not_offered_changes_nothing(person: User) -> None:
+    client = Client()
+    client.force_login(person)
+    client.post("/i18n/setlang/", {"language": "tlh", "next": "/"})
+    assert User.objects.get(pk=person.pk).language == ""
+    assert ENGLISH in page(client, "en")
