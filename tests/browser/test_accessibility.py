@@ -39,6 +39,10 @@ ADMIN_PAGES = [
     "/account/two-factor/totp/activate/",
     "/account/sessions/",
     "/accounts/",
+    THERE + "judgments/",
+    THERE + "guidelines/versions/",
+    THERE + "settings/",
+    "/account/keys/",
 ]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
