@@ -111,3 +111,28 @@ def test_a_second_factor(open_page: OpenPage, erin: User) -> None:
     other.locator("[name=code]").first.fill(authenticator.code(secret))
     other.keyboard.press("Enter")
     expect(other.get_by_role("heading", name="Support replies")).to_be_visible()
+
+
+def test_a_passkey(open_page: OpenPage, erin: User) -> None:
+    """Chromium's own authenticator stands for the one of a phone; its script runs under our content security policy."""
+    erin.emailaddress_set.create(email=erin.email, verified=True, primary=True)
+    page = open_page(None)
+    device = page.context.new_cdp_session(page)
+    device.send("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True}
+    present = {"isUserVerified": True, "automaticPresenceSimulation": True}
+    device.send("WebAuthn.addVirtualAuthenticator", {"options": options | present})
+    log_in(page, "erin", PASSWORD)
+    expect(page.get_by_role("heading", name="Support replies")).to_be_visible()
+    page.goto("/account/two-factor/webauthn/add/")
+    page.locator("[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/webauthn/add/")
+    page.locator("[name=name]").fill("phone")
+    page.locator("[name=passwordless]").check()
+    page.locator("#mfa_webauthn_add").click()
+    page.wait_for_url(re.compile(r"recovery-codes|webauthn/$|webauthn/keys"))
+    page.context.clear_cookies()
+    page.goto("/login/")
+    page.get_by_role("button", name="Log in with a passkey").click()
+    expect(page.get_by_role("heading", name="Support replies")).to_be_visible()

@@ -199,8 +199,8 @@ def test_register_version_keeps_a_copy(project: Project, base: ModelVersion, nan
 @pytest.mark.parametrize(
     ("name", "kind", "sentence"),
     [
-        ("starter", "base", "already has a version named 'starter'"),
-        ("a b", "base", "'a b' is no name for a version"),
+        ("starter", "base", "already has a version named “starter”"),
+        ("a b", "base", "“a b” is no name for a version"),
         ("new", "tree", "kind must be one of base, policy, reward"),
         ("new", "reward", "its plumbline.json must say kind reward"),
     ],
