@@ -85,6 +85,8 @@ def check_gold(gold: Gold, task: Task) -> None:
         return
     if gold.ratings:
         raise ValueError(_("Only the right answer to a rating has values."))
+    if task.kind == Task.Kind.RANKING and gold.preferred_id is None:
+        raise ValueError(_("The right answer to a ranking is the one that is best."))
     answers = {*task.candidate_ids, task.response_a_id, task.response_b_id}
     if gold.preferred_id is not None and gold.preferred_id not in answers:
         raise ValueError(_("The right answer does not belong to this task."))
@@ -103,13 +105,10 @@ def check_ranges(ratings: Mapping[str, Any], criteria: Mapping[str, int]) -> Non
 
 
 def is_right(gold: Gold, *, preferred: int | None, ratings: Mapping[str, int], best: Collection[int]) -> bool:
-    """Whether an answer is the right one: the side of a comparison, every rated range, or the best of a ranking.
+    """Whether an answer is the right one: the side of a comparison, every rated range, or the one best of a ranking.
 
-    ratings: criterion key to value; best: the ids of the responses in the first place. A ranking whose right answer is
-    a tie wants more than one there.
+    ratings: criterion key to value; best: the ids of the responses in a ranking's first place.
     """
     if gold.ratings:
         return all(low <= ratings.get(key, 0) <= high for key, (low, high) in gold.ratings.items())
-    if best:
-        return set(best) == {gold.preferred_id} if gold.preferred_id is not None else len(best) > 1
-    return preferred == gold.preferred_id
+    return set(best) == {gold.preferred_id} if best else preferred == gold.preferred_id

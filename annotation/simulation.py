@@ -167,6 +167,13 @@ def compare(prompt: str, first: str, second: str, *, rng: random.Random) -> Comp
     return Comparison(strength=strength if felt > 0 else -strength, both_bad=False)
 
 
+def felt(prompt: str, reply: str, *, rng: random.Random) -> float:
+    """The points over NOISE as one person feels them. With Gumbel noise, the order of several is one of Plackett and
+    Luce, and of two the choice of Bradley and Terry.
+    """
+    return score(prompt, reply) / NOISE - math.log(rng.expovariate(1))
+
+
 def rate(prompt: str, reply: str, *, criterion: str, low: int, high: int, rng: random.Random) -> int:
     """One noisy rating on the scale low..high, by the lines of the rule that the criterion is about."""
     found = parts(prompt, reply)

@@ -145,7 +145,8 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
     paths = [
         reverse("annotation:home"),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
-        *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "leaderboard")),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "tasks_new", "leaderboard")),
+        reverse("annotation:gold_task", args=[slug, project.tasks.filter(kind="comparison").first().pk]),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("agreement", "consensus", "adjudicate", "decided")),
         reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
         reverse("annotation:webhooks", args=[slug]),

@@ -11,13 +11,14 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from annotation import actions
+from annotation.actions.tasks import make_tasks
 from annotation.api.access import READ, WRITE, TokenRequest, project_for
 from annotation.api.paging import Page, PageQuery, page_of
 from annotation.api.problems import Problem, not_found, refused
 from annotation.api.values import MOST_AT_ONCE, Body, BodyId, Id, Moment, Text
 from annotation.intake import add_comparisons, add_ratings
-from annotation.models import Judgment, Project, Response, Role, Task
-from annotation.pairing import Pairing, answers, pairs
+from annotation.models import Judgment, Project, Response, Role, Task, User
+from annotation.pairing import Asked, Pairing, answers
 
 router = Router(tags=["tasks"])
 
@@ -36,12 +37,15 @@ class NewTasks(Body):
 
 
 class TasksByPairing(NewTasks):
-    """Comparisons of a prompt's answers: all; of two sources (source, against); or of every other source with one."""
+    """Comparisons of a prompt's answers: all; of two sources (source, against); or of every other source with one. Or
+    rankings of num_ranked answers each; or a rating of each answer (by source).
+    """
 
     by: Literal["pairing"]
     pairing: Pairing
     source: Text = ""
     against: Text = ""
+    num_ranked: Annotated[int, Field(ge=3, le=6)] = 4
 
 
 class TasksOfPairs(NewTasks):
@@ -133,9 +137,8 @@ def create_tasks(
     how: dict[str, Any] = {"overlap": body.overlap, "priority": body.priority}
     with refused():
         if isinstance(body, TasksByPairing):
-            chosen = pairs(project, pairing=body.pairing, source=body.source, against=body.against)
-            created = add_comparisons(project, chosen, **how)
-        elif isinstance(body, TasksOfPairs):
+            return made(project, body, by=request.user)
+        if isinstance(body, TasksOfPairs):
             rows = responses_of(project, [pk for pair in body.pairs for pk in pair], path="body.pairs")
             created = add_comparisons(project, [(rows[first], rows[second]) for first, second in body.pairs], **how)
         else:
@@ -163,6 +166,16 @@ def change_task(request: TokenRequest, slug: str, task_id: Id, body: TaskChange)
     with refused():
         actions.change_task(task, by=request.user, **body.model_dump(exclude_none=True))
     return task_out(task_for(task.project, task_id))
+
+
+def made(project: Project, body: TasksByPairing, *, by: User) -> CreatedTasks:
+    asked = Asked(pairing=body.pairing, source=body.source, against=body.against, num_ranked=body.num_ranked)
+    overlap = project.overlap if body.overlap is None else body.overlap
+    making = make_tasks(project, asked, by=by, overlap=overlap, priority=body.priority)
+    if making is None:
+        return CreatedTasks(num_created=0, ids=[])
+    ids = making.tasks.order_by("pk").values_list("pk", flat=True)[:MOST_AT_ONCE]
+    return CreatedTasks(num_created=making.num_tasks, ids=list(ids))
 
 
 def rated(project: Project, body: TasksOfRatings) -> list[Response]:

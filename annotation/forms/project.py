@@ -1,4 +1,4 @@
-"""What admins send: projects, guidelines, members, tasks; every error is a sentence that says what to change."""
+"""What admins send: projects, guidelines, members; every error is a sentence that says what to change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotation.forms.task import one_newline
-from annotation.models import Project, Role, Task, User
-from annotation.pairing import Pairing, sources
+from annotation.models import Project, Role, User
 
 
 class GuidelinesForm(forms.Form):
@@ -108,40 +107,3 @@ class MemberForm(forms.Form):
                 sentence = gettext("%(name)s is already %(role)s here, but paused: see the list of members.")
             raise forms.ValidationError(sentence % {"name": name, "role": membership.get_role_display()})
         return user
-
-
-class TaskFilterForm(forms.Form):
-    """What the list of tasks shows; nothing here can be wrong enough for a sentence."""
-
-    STATES = [("", _("all")), ("open", _("open")), ("done", _("done")), ("withdrawn", _("withdrawn"))]
-
-    search = forms.CharField(label=_("Search in prompts"), required=False)
-    state = forms.ChoiceField(label=_("State"), choices=STATES, required=False)
-    kind = forms.ChoiceField(label=_("Kind"), choices=[("", _("all")), *Task.Kind.choices], required=False)
-
-
-class NewTasksForm(forms.Form):
-    """Creates comparisons of the answers that are there, or a rating of each."""
-
-    RATINGS = "ratings"
-
-    what = forms.ChoiceField(label=_("Ask about"), choices=[*Pairing.choices, (RATINGS, _("each answer, as a rating"))])
-    source = forms.ChoiceField(label=_("Source"), required=False)
-    against = forms.ChoiceField(label=_("Against"), required=False)
-    overlap = forms.IntegerField(label=_("People per task"), min_value=1, max_value=1000)
-    priority = forms.IntegerField(
-        label=_("Priority"), initial=0, min_value=-1000, max_value=1000, help_text=_("Higher is asked first.")
-    )
-
-    def __init__(self, data: Any = None, *, project: Project) -> None:
-        super().__init__(data, initial={"overlap": project.overlap})
-        self.project = project
-        choices = [("", "—")] + [(source, f"{source} ({num})") for source, num in sources(project)]
-        for name in ("source", "against"):
-            self.fields[name] = forms.ChoiceField(label=self.fields[name].label, choices=choices, required=False)
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if values.get("what") == self.RATINGS and not self.project.criteria.exists():
-            raise forms.ValidationError(_("This project has no criteria to rate by: add one first."))
-        return values

@@ -10,6 +10,7 @@ from annotation.intake.content import (
     add_prompt,
     add_ratings,
     add_responses,
+    lock,
 )
 from annotation.intake.files import FILE_TYPES, FileType, detect_type, opened, read_file
 from annotation.intake.formats import FORMATS, Format
@@ -36,6 +37,7 @@ __all__ = [
     "detect_type",
     "import_lines",
     "import_records",
+    "lock",
     "opened",
     "read_file",
     "read_jsonl",

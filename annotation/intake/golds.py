@@ -54,9 +54,9 @@ def gold_of(row: dict[str, Any], num: int) -> GoldSaid | None:
         preferred = None if gold["preferred"] is None else "ab".index(gold["preferred"])
         return GoldSaid(preferred=preferred, note=_note(gold))
     best = gold.get("best")
-    if "best" not in gold or isinstance(best, bool) or best not in (None, *range(1, num + 1)):
-        raise ValueError(_("“gold” of a ranking needs “best”: the number of the best response, or null (a tie)."))
-    return GoldSaid(preferred=None if best is None else int(best) - 1, note=_note(gold))
+    if isinstance(best, bool) or not isinstance(best, int) or not 1 <= best <= num:
+        raise ValueError(_("“gold” of a ranking needs “best”: the number of the best response."))
+    return GoldSaid(preferred=best - 1, note=_note(gold))
 
 
 def keep_golds(project: Project, items: Sequence[GoldOfTask], *, by: User | None) -> int:

@@ -1,82 +1,80 @@
-"""/projects/<slug>/tasks/ : every question of a project, and new ones from the answers that are there. For admins."""
+"""/projects/<slug>/tasks/ : every question of a project, filtered, and changed many at once. For admins."""
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_POST, require_safe
 
-from annotation.forms import NewTasksForm, TaskFilterForm
-from annotation.intake import add_comparisons, add_ratings
-from annotation.models import AuditEntry, Project, Role, Task, User, Verb
-from annotation.pairing import Pairing, answers, pairs
+from annotation.actions.tasks import change_tasks
+from annotation.forms import TaskChangeForm, TaskFilterForm
+from annotation.models import Project, Prompt, Role, Task
 from annotation.views.access import PersonRequest, person_required, project_for
 
 PAGE_SIZE = 50
 
 
 @person_required
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def tasks(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
-    form = NewTasksForm(request.POST or None, project=project)
-    if form.is_valid():
-        try:
-            num = create_tasks(project, form, by=request.user)
-        except ValueError as error:
-            form.add_error(None, str(error))
-        else:
-            say_created(request, num)
-            return redirect("annotation:tasks", slug)
-    filters = TaskFilterForm(request.GET)
+    return show(request, project, TaskChangeForm())
+
+
+@person_required
+@require_POST
+def tasks_change(request: PersonRequest, slug: str) -> HttpResponse:
+    """The filters are those of the list, in the address; so all that match are those the person saw."""
+    project = project_for(request, slug, role=Role.ADMIN)
+    form = TaskChangeForm(request.POST)
+    if not form.is_valid():
+        return show(request, project, form, status=422)
+    chosen = listed(project, TaskFilterForm(request.GET, project=project))
+    if not form.cleaned_data["all"]:
+        chosen = project.tasks.filter(pk__in=form.cleaned_data["task"])
+    num = change_tasks(chosen, project=project, by=request.user, **form.changes())
+    sentence = ngettext("%(num)d task is changed.", "%(num)d tasks are changed.", num) % {"num": num}
+    messages.success(request, sentence) if num else messages.warning(request, _("No task was changed."))
+    return redirect(f"{reverse('annotation:tasks', args=[slug])}?{request.GET.urlencode()}")
+
+
+def show(request: PersonRequest, project: Project, form: TaskChangeForm, *, status: int = 200) -> HttpResponse:
+    filters = TaskFilterForm(request.GET, project=project)
     page = Paginator(listed(project, filters), PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "project": project,
+        "role": Role.ADMIN,
+        "form": form,
+        "filters": filters,
+        "is_filtering": filters.is_filtering(),
+        "page": page,
+    }
     template = "annotation/tasks.html"
-    if request.htmx and request.method != "POST":
+    if request.htmx:
         template += "#list"
-    context = {"project": project, "role": Role.ADMIN, "form": form, "filters": filters, "page": page}
-    return render(request, template, context, status=422 if form.errors else 200)
+    return render(request, template, context, status=status)
 
 
 def listed(project: Project, filters: TaskFilterForm) -> QuerySet[Task]:
     """The tasks the filters let through; a filter that makes no sense is left out."""
     filters.is_valid()
     chosen = filters.cleaned_data
-    rows = project.tasks.select_related("prompt", "response_a", "response_b").order_by("-priority", "id")
+    rows = project.tasks.select_related("prompt", "response_a", "response_b", "reserved_for")
+    rows = rows.prefetch_related("candidates__response")
     if chosen.get("state"):
         rows = {"open": rows.open, "done": rows.done, "withdrawn": rows.withdrawn}[chosen["state"]]()
     if chosen.get("kind"):
         rows = rows.filter(kind=chosen["kind"])
+    if chosen.get("purpose"):
+        rows = rows.filter(control="" if chosen["purpose"] == "question" else chosen["purpose"])
+    if chosen.get("making"):
+        rows = rows.filter(making=chosen["making"])
     if chosen.get("search"):
-        rows = rows.annotate(asked=Cast("prompt__messages", TextField())).filter(asked__icontains=chosen["search"])
-    return rows
-
-
-@transaction.atomic
-def create_tasks(project: Project, form: NewTasksForm, *, by: User) -> int:
-    num = made(project, form)
-    if num:
-        what = form.cleaned_data["what"]
-        AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=what, tasks=num)
-    return num
-
-
-def made(project: Project, form: NewTasksForm) -> int:
-    values = form.cleaned_data
-    how = {"overlap": values["overlap"], "priority": values["priority"]}
-    if values["what"] == NewTasksForm.RATINGS:
-        rated = answers(project)
-        return len(add_ratings(project, rated.filter(source=values["source"]) if values["source"] else rated, **how))
-    chosen = pairs(project, pairing=Pairing(values["what"]), source=values["source"], against=values["against"])
-    return len(add_comparisons(project, chosen, **how))
-
-
-def say_created(request: PersonRequest, num: int) -> None:
-    if num:
-        messages.success(request, ngettext("%(num)d task is new.", "%(num)d tasks are new.", num) % {"num": num})
-    else:
-        messages.warning(request, _("Nothing new: every such pair was asked already, or there are no such answers."))
+        asked = Prompt.objects.filter(project=project).annotate(text=Cast("messages", TextField()))
+        rows = rows.filter(prompt__in=asked.filter(text__icontains=chosen["search"]).values("pk"))
+    return rows.order_by(chosen["order"], "id") if chosen.get("order") else rows.order_by("-priority", "id")

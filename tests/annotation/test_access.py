@@ -5,8 +5,8 @@ import pytest
 from annotation.models import Project, User
 from tests.annotation.conftest import browser_of, make_tasks, text_of
 
-PAGES = ["", "guidelines/", "people/", "tasks/"]
-ADMIN_PAGES = ["people/", "tasks/"]
+PAGES = ["", "guidelines/", "people/", "tasks/", "tasks/new/", "gold/"]
+ADMIN_PAGES = ["people/", "tasks/", "tasks/new/", "gold/"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -31,7 +31,9 @@ def test_a_missing_right_gets_a_sentence(project: Project, alice: User) -> None:
     assert "needs the role “admin” in Support replies" in page
 
 
-@pytest.mark.parametrize("page", [*ADMIN_PAGES, "guidelines/"])
+@pytest.mark.parametrize(
+    "page", ["people/", "tasks/new/", "tasks/change/", "gold/", "gold/new/", "gold/repeats/", "guidelines/"]
+)
 def test_only_admins_change_it(project: Project, alice: User, bob: User, charlie: User, page: str) -> None:
     path = f"/projects/{project.slug}/{page}"
     assert [browser_of(person).post(path).status_code for person in (alice, bob, charlie)] == [403, 403, 404]

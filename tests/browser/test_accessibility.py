@@ -21,6 +21,8 @@ ADMIN_PAGES = [
     THERE + "tasks/",
     THERE + "import/",
     THERE + "export/",
+    THERE + "tasks/new/?what=all&overlap=1&priority=0",
+    THERE + "gold/",
     THERE + "leaderboard/",
     THERE + "webhooks/",
     "/account/tokens/",

@@ -78,6 +78,12 @@ def judge(assignment: Assignment, *, by: User, seed: int) -> None:
     first, second = task.response_a, task.response_b
     texts = [first.text] if second is None else [first.text, second.text]
     rng = random.Random("\0".join([str(seed), by.username, prompt, *texts]))
+    if task.kind == Task.Kind.RANKING:
+        felt = {response.pk: simulation.felt(prompt, response.text, rng=rng) for response in assignment.shown}
+        best_first = sorted(felt, key=lambda pk: felt[pk], reverse=True)
+        ranks = {pk: place for place, pk in enumerate(best_first, start=1)}
+        actions.judge(assignment, by=by, submission_key=uuid.uuid4(), ranks=ranks)
+        return
     if task.kind == Task.Kind.RATING or second is None:
         ratings = {
             criterion.pk: simulation.rate(

@@ -1,0 +1,124 @@
+"""What admins do with tasks: make many at once, change those there are, have some judged again, say what is right."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Greatest
+from django.utils.translation import gettext as _
+
+from annotation import controls, intake, pairing
+from annotation.models import AuditEntry, Gold, Judgment, Making, Membership, Project, Task, User, Verb
+
+CHUNK = 5000
+"""Tasks changed in one transaction: their rows are locked until it ends, and the queue passes over them meanwhile."""
+MANY = 1000
+"""From so many new tasks on the database is told at once, else its plans are those of the smaller table for a while."""
+REPEATS = "repeats"
+"""The kind of a making that asks people again."""
+
+
+def make_tasks(project: Project, asked: pairing.Asked, *, by: User, overlap: int, priority: int) -> Making | None:
+    """Ask about the answers that are there; what was asked before is left as it is. None: nothing is new.
+
+    Raises ValueError with a sentence when the pairing needs sources, or criteria, that are not there.
+    """
+    settings = {"source": asked.source, "against": asked.against, "overlap": overlap, "priority": priority}
+    if asked.pairing == pairing.Pairing.RANKINGS:
+        settings["num_ranked"] = asked.num_ranked
+    with transaction.atomic():
+        intake.lock(project)
+        making = Making.objects.create(project=project, kind=asked.pairing, settings=settings, created_by=by)
+        making.num_tasks = pairing.make(project, asked, overlap=overlap, priority=priority, making=making.pk)
+        if not making.num_tasks:
+            making.delete()
+            return None
+        making.save(update_fields=["num_tasks"])
+        AuditEntry.objects.record(
+            Verb.TASKS_CREATED, by=by, project=project, subject=making.kind, tasks=making.num_tasks
+        )
+    if making.num_tasks >= MANY:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE annotation_task")
+    return making
+
+
+def change_tasks(
+    tasks: QuerySet[Task],
+    *,
+    project: Project,
+    by: User,
+    is_withdrawn: bool | None = None,
+    priority: int | None = None,
+    overlap: int | None = None,
+) -> int:
+    """Change what is not None; returns how many tasks this is about.
+
+    Overlap and priority are those of questions; gold tasks and repeats keep theirs. The overlap stays at least what
+    was judged and lent already. Who holds a withdrawn task may still judge it, and what was judged stays.
+    """
+    changes: dict[str, Any] = {}
+    if is_withdrawn is not None:
+        changes["is_withdrawn"] = is_withdrawn
+    else:
+        tasks = tasks.filter(control="")
+    if priority is not None:
+        changes["priority"] = priority
+    if overlap is not None:
+        changes["overlap"] = Greatest(overlap, F("num_judged") + F("num_leased"))
+    ids = iter(list(tasks.order_by("pk").values_list("pk", flat=True)))
+    num = 0
+    while chunk := list(itertools.islice(ids, CHUNK)):
+        num += Task.objects.filter(pk__in=chunk, project=project).update(**changes)
+    if num:
+        verb = {True: Verb.TASKS_WITHDRAWN, False: Verb.TASKS_RESTORED, None: Verb.TASKS_CHANGED}[is_withdrawn]
+        AuditEntry.objects.record(verb, by=by, project=project, num=num, priority=priority, overlap=overlap)
+    return num
+
+
+@transaction.atomic
+def ask_again(project: Project, *, by: User, share: float) -> Making:
+    """Ask people again, sides swapped, what they said of a share (0 to 1) of their judgments, drawn at random.
+
+    Only people at work are asked, and each judgment once. Raises ValueError with a sentence when there is none left.
+    """
+    intake.lock(project)
+    at_work = Membership.objects.filter(project=project, is_paused=False, user__is_simulated=False)
+    known = Task.objects.filter(repeat_of=OuterRef("task"), reserved_for=OuterRef("annotator"))
+    votes = Judgment.objects.votes().in_project(project).filter(annotator__in=at_work.values("user"))
+    open_votes = votes.filter(~Exists(known), task__is_withdrawn=False)
+    num = math.ceil(share * votes.count())
+    drawn = list(open_votes.order_by("?").values_list("task_id", "annotator_id")[:num])
+    if not drawn:
+        raise ValueError(_("Nobody can be asked again: there are no judgments yet that were not repeated already."))
+    making = Making.objects.create(project=project, kind=REPEATS, settings={"share": share}, created_by=by)
+    making.num_tasks = controls.make_repeats(drawn, making=making.pk)
+    making.save(update_fields=["num_tasks"])
+    AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=making.kind, tasks=making.num_tasks)
+    return making
+
+
+@transaction.atomic
+def set_gold(task: Task, gold: Gold, *, by: User) -> Gold:
+    """Say what is right of a task, which makes a gold task of it, or correct what was said before.
+
+    Raises ValueError with a sentence when this cannot be its right answer.
+    """
+    gold.task = task
+    controls.check_gold(gold, task)
+    right = {"preferred_id": gold.preferred_id, "ratings": gold.ratings, "note": gold.note}
+    if not Gold.objects.filter(task=task).update(**right):
+        controls.make_gold([Gold(task=task, created_by=by, **right)])
+    AuditEntry.objects.record(Verb.GOLD_SET, by=by, project=task.project, subject=task.pk)
+    return Gold.objects.get(task=task)
+
+
+@transaction.atomic
+def unset_gold(task: Task, *, by: User) -> None:
+    """The task is a question like any other again, and what people said of it are votes."""
+    controls.unmake_gold(task)
+    AuditEntry.objects.record(Verb.GOLD_RETIRED, by=by, project=task.project, subject=task.pk)
