@@ -97,8 +97,13 @@ def remember_uses(snapshot: Snapshot, judgment_ids: Collection[int]) -> int:
             [snapshot.pk, list(judgment_ids)],
         )
         num = int(cursor.rowcount)
-    uses = snapshot.uses.values("judgment")
-    Judgment.objects.filter(pk__in=uses, frozen_at__isnull=True).update(frozen_at=snapshot.created_at)
+    unfrozen = Judgment.objects.filter(frozen_at__isnull=True)
+    unfrozen.filter(pk__in=snapshot.uses.values("judgment")).update(frozen_at=snapshot.created_at)
+    # What was said of gold tasks and repeats is frozen with the votes of its kind: were it the one judgment that can
+    # still be changed, it would show itself.
+    kinds = set(snapshot.uses.order_by().values_list("judgment__task__kind", flat=True).distinct())
+    controls = unfrozen.in_project(snapshot.project).exclude(task__control="").filter(task__kind__in=kinds)
+    controls.filter(created_at__lte=snapshot.created_at).update(frozen_at=snapshot.created_at)
     return num
 
 

@@ -25,8 +25,9 @@ SECRETS = {"password", "digest", "secret", "token", "key", "session_key", "data"
 """Columns that are left out, also with a word and an underscore before; `data` holds the keys of second factors."""
 ELSEWHERE = {Judgment, Assignment, Response, EmailAddress, Authenticator, SocialAccount, UserSession, AuditEntry, Task}
 """Models that have a file of their own, or a part of account.json. Tasks say which questions were repeats."""
-UNTOLD = {"preferred_id", "is_swapped", "order"}
-"""Which answer has the lower number, and where it stood, would tell something of who wrote it: the text is given."""
+UNTOLD = {"preferred_id", "is_swapped", "order", "frozen_at"}
+"""Which answer has the lower number, and where it stood, would tell something of who wrote it: the text is given.
+What a snapshot took, and when, would tell votes from answers to gold tasks and repeats."""
 
 
 @transaction.atomic

@@ -206,6 +206,7 @@ def test_the_data_are_given(project: Project, zaphod: User) -> None:
     assert account["username"] == "zaphod" and account["email_addresses"][0]["email"] == zaphod.email
     assert account["services"][0]["extra_data"] == {"name": "Zaphod"} and account["second_factors"][0]["type"] == "totp"
     [judgment] = files["judgments.json"]
+    assert "frozen_at" not in judgment, "of votes only it would tell them from answers to gold tasks"
     assert judgment["rationale"] == "improbable" and judgment["corrections"] == ["an improbable correction"]
     assert files["drafts.json"][0]["values"] == {"rationale": "improbable"}
     assert files["audit.json"][0]["address"] == "198.51.100.77"

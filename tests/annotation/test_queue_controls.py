@@ -61,6 +61,27 @@ def test_no_gold_task_comes_where_no_question_is_left(mixed: Project, alice: Use
     assert not Task.objects.waiting_for(alice).exists()
 
 
+def test_a_gold_task_does_not_show_itself_in_the_number_that_waits(mixed: Project, alice: User) -> None:
+    tasks = make_tasks(mixed, 60)
+    make_gold(tasks[:20])
+    seen = set()
+    while held := queue.claim(alice, project=mixed):
+        left = mixed.tasks.filter(control="", num_judged=0).count()
+        assert Task.objects.waiting_for(alice).count() == left
+        seen.add(held.task.control)
+        actions.judge(held, by=alice, submission_key=uuid.uuid4(), strength=0)
+    assert seen == {"", "gold"}
+
+
+def test_a_repeat_counts_as_waiting_while_it_is_held_as_before(mixed: Project, alice: User) -> None:
+    tasks = make_tasks(mixed, REPEAT_AFTER + 1)
+    work_through(alice, mixed)
+    repeat(tasks[0], alice)
+    numbers = [Task.objects.waiting_for(alice).count()]
+    queue.claim(alice, project=mixed)
+    assert [*numbers, Task.objects.waiting_for(alice).count()] == [1, 1]
+
+
 def test_the_share_is_the_projects(mixed: Project, alice: User) -> None:
     tasks = make_tasks(mixed, 200)
     make_gold(tasks[:100])

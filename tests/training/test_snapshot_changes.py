@@ -1,5 +1,6 @@
 """What became of the labels that a snapshot used: told on every page that shows the snapshot."""
 
+import datetime
 import importlib
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.apps import apps
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from annotation import actions
 from annotation.models import Judgment, Project, User
@@ -60,6 +62,28 @@ def test_a_voided_revision_and_labels_that_count_again(frozen: Snapshot, project
 def test_the_same_content_again_is_remembered_once(frozen: Snapshot, project: Project) -> None:
     assert freeze(project, by=None, validation_share=0, test_share=0) == frozen
     assert SnapshotJudgment.objects.count() == 6
+
+
+def test_gold_tasks_and_repeats_do_not_show_themselves_by_being_open_to_change(project: Project, alice: User) -> None:
+    ask(project, 6)
+    first, second, *_others = project.tasks.order_by("pk")
+    label(alice, project)
+    project.tasks.filter(pk=first.pk).update(control="gold", overlap=second.EVERYBODY)
+    project.tasks.filter(pk=second.pk).update(control="repeat", repeat_of=first, reserved_for=alice)
+    freeze(project, by=None, validation_share=0, test_share=0)
+    assert not Judgment.objects.revisable(project).exists()
+
+
+def test_what_is_said_after_the_freeze_and_of_other_kinds_stays_open(project: Project, alice: User) -> None:
+    ask(project, 4)
+    first, second, *_votes = project.tasks.order_by("pk")
+    label(alice, project)
+    project.tasks.filter(pk__in=[first.pk, second.pk]).update(control="gold", overlap=first.EVERYBODY)
+    project.tasks.filter(pk=second.pk).update(kind="rating", response_b=None)
+    late = Judgment.objects.filter(task=first)
+    late.update(created_at=timezone.now() + datetime.timedelta(hours=1))
+    freeze(project, by=None, validation_share=0, test_share=0)
+    assert set(Judgment.objects.revisable(project).values_list("task", flat=True)) == {first.pk, second.pk}
 
 
 def test_older_snapshots_are_read_off_their_files(frozen: Snapshot, project: Project) -> None:
