@@ -25,10 +25,11 @@ from annotation.models import Assignment, Project, Task, User
 from annotation.models.work import REPEAT_AFTER
 from annotation.statements import joining, prepared
 
-# Of the membership, and whether any lease has run out: a look at the first entry of a small index.
+# Of the membership, and whether any lease here has run out: a look into a small index.
 LOCK = """
 SELECT id, is_paused, last_task_id, swap_lead, EXISTS (
-    SELECT FROM annotation_assignment WHERE status = 'leased' AND expires_at <= %(now)s
+    SELECT FROM annotation_assignment late JOIN annotation_task task ON task.id = late.task_id
+    WHERE late.status = 'leased' AND late.expires_at <= %(now)s AND task.project_id = %(project)s
 )
 FROM annotation_membership WHERE user_id = %(user)s AND project_id = %(project)s
 FOR NO KEY UPDATE

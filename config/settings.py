@@ -151,7 +151,7 @@ CHART_PAGE_CSP = {"style-src": [UNSAFE_INLINE]}
 # --- People -----------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "annotation.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["annotation.logins.Backend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "annotation:home"
 LOGOUT_REDIRECT_URL = "login"
@@ -228,7 +228,9 @@ CACHES = {
         "LOCATION": "cache",
         "KEY_FUNCTION": "config.cache_keys.hashed",
         "OPTIONS": {"MAX_ENTRIES": 10_000},
-    }
+    },
+    # Parts of pages ({% cache %}): each process has its own, and a query would cost more than what is saved.
+    "template_fragments": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "fragments"},
 }
 
 UPLOADS_DIR = VAR_DIR / "uploads"

@@ -62,6 +62,8 @@ class LabelStudio:
         self.folder = folder
         self.python = folder / "venv" / "bin" / "python"
         self.postgres = Postgres(folder / "postgres")
+        # Its migrations want extensions that the embedded PostgreSQL does not bring: Debian's does.
+        self.programs = str(max(Path("/usr/lib/postgresql").glob("*/bin"), default=""))
 
     @property
     def package(self) -> Path:
@@ -95,10 +97,25 @@ class LabelStudio:
 
     def prepare(self, *, num_people: int) -> None:
         (self.folder / "data").mkdir(exist_ok=True)
-        self.postgres.start()
-        self.postgres.create_database("labelstudio")
+        with self.own_programs():
+            self.postgres.start()
+            self.postgres.create_database("labelstudio")
         self.manage("migrate", "--verbosity", "0")
         self.manage("shell", text=PEOPLE.format(num=num_people, password=PASSWORD))
+
+    @contextlib.contextmanager
+    def own_programs(self) -> Iterator[None]:
+        if not self.programs:
+            raise SystemExit("Label Studio needs a PostgreSQL with its extensions: apt-get install postgresql.")
+        os.environ["PG_BIN"] = self.programs
+        try:
+            yield
+        finally:
+            del os.environ["PG_BIN"]
+
+    def stop(self) -> None:
+        with self.own_programs():
+            self.postgres.stop()
 
     def command(self, port: int) -> list[str]:
         venv = self.folder / "venv" / "bin"

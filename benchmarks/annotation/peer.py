@@ -120,7 +120,7 @@ def main() -> None:
                         sys.stdout.writelines(f"  Label Studio: {problem}\n" for problem in their.problems[:3])
     finally:
         settings.POSTGRES.stop()
-        studio.postgres.stop()
+        studio.stop()
     command = " ".join(["python -m benchmarks.annotation.peer", *sys.argv[1:]])
     table = (
         f"`{command}`, {datetime.date.today()}, Label Studio {label_studio.VERSION}, {os.cpu_count()} CPU cores.\n\n"
