@@ -26,7 +26,7 @@ from config.prepare import prepare
 REFILLED_BELOW = 20_000
 """Projects smaller than this are kept full while people label: a thousand tasks would last three seconds."""
 
-NAME_FIELD = "login"
+NAME_FIELD = "username"
 """What the login form calls the name."""
 
 LEGEND = """\

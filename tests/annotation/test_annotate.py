@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -350,7 +350,7 @@ class TestPartsThatServeManyTasks:
 
     @pytest.fixture(autouse=True)
     def empty(self) -> None:
-        cache.clear()
+        caches["template_fragments"].clear()
 
     def parts(self, page: str) -> str:
         return re.sub(r"\s+", " ", page[page.index('<fieldset class="scale"') :])
