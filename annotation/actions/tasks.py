@@ -18,6 +18,8 @@ CHUNK = 5000
 """Tasks changed in one transaction: their rows are locked until it ends, and the queue passes over them meanwhile."""
 MANY = 1000
 """From so many new tasks on the database is told at once, else its plans are those of the smaller table for a while."""
+GOLD_SOURCE = "gold"
+"""The source of answers written for a gold task."""
 REPEATS = "repeats"
 """The kind of a making that asks people again."""
 
@@ -70,14 +72,16 @@ def change_tasks(
         changes["priority"] = priority
     if overlap is not None:
         changes["overlap"] = Greatest(overlap, F("num_judged") + F("num_leased"))
+    verb = {True: Verb.TASKS_WITHDRAWN, False: Verb.TASKS_RESTORED, None: Verb.TASKS_CHANGED}[is_withdrawn]
     ids = iter(list(tasks.order_by("pk").values_list("pk", flat=True)))
-    num = 0
+    total = 0
     while chunk := list(itertools.islice(ids, CHUNK)):
-        num += Task.objects.filter(pk__in=chunk, project=project).update(**changes)
-    if num:
-        verb = {True: Verb.TASKS_WITHDRAWN, False: Verb.TASKS_RESTORED, None: Verb.TASKS_CHANGED}[is_withdrawn]
-        AuditEntry.objects.record(verb, by=by, project=project, num=num, priority=priority, overlap=overlap)
-    return num
+        with transaction.atomic():
+            num = Task.objects.filter(pk__in=chunk, project=project).update(**changes)
+            if num:
+                AuditEntry.objects.record(verb, by=by, project=project, num=num, priority=priority, overlap=overlap)
+        total += num
+    return total
 
 
 @transaction.atomic
@@ -100,6 +104,25 @@ def ask_again(project: Project, *, by: User, share: float) -> Making:
     making.save(update_fields=["num_tasks"])
     AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=making.kind, tasks=making.num_tasks)
     return making
+
+
+@transaction.atomic
+def set_control_share(project: Project, share: float, *, by: User) -> None:
+    """How often a gold task or a repeat comes in the place of a question: 0 to 0.5."""
+    before, project.control_share = project.control_share, share
+    project.save(update_fields=["control_share"])
+    AuditEntry.objects.record(Verb.PROJECT_CHANGED, by=by, project=project, control_share=[before, share])
+
+
+@transaction.atomic
+def make_gold_pair(project: Project, *, prompt: str, right: str, wrong: str, note: str, by: User) -> Gold:
+    """A gold comparison of two answers written for it. It is no question to anybody before it is gold."""
+    row = intake.add_prompt(project, prompt)
+    answers = intake.add_responses(row, [intake.NewResponse(text, GOLD_SOURCE) for text in (right, wrong)])
+    intake.add_comparisons(project, [(answers[0], answers[1])])
+    a, b = sorted(answer.pk for answer in answers)
+    task = Task.objects.get(kind=Task.Kind.COMPARISON, response_a=a, response_b=b, repeat_of=None)
+    return set_gold(task, Gold(preferred=answers[0], note=note), by=by)
 
 
 @transaction.atomic

@@ -13,19 +13,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import intake
-from annotation.actions.tasks import ask_again, set_gold, unset_gold
+from annotation.actions.tasks import ask_again, make_gold_pair, set_control_share, set_gold, unset_gold
 from annotation.agreement.shares import Share, share
 from annotation.controls import is_right
 from annotation.forms import ControlShareForm, GoldForm, GoldPairForm, RepeatsForm
-from annotation.models import AuditEntry, Gold, Judgment, Project, Role, Task, Verb
+from annotation.models import Gold, Judgment, Project, Role, Task
 from annotation.views.access import PersonRequest, person_required, project_for
 
 PAGE_SIZE = 50
 SUSPICIOUS = 3
 """From so many answers on, a gold task that most people miss is marked: its right answer may be wrong."""
-SOURCE = "gold"
-"""The source of answers that an admin wrote for a gold task."""
 
 
 class GoldRow(NamedTuple):
@@ -46,11 +43,7 @@ def gold(request: PersonRequest, slug: str) -> HttpResponse:
         return show(request, project)
     form = ControlShareForm(request.POST)
     if form.is_valid():
-        project.control_share = form.cleaned_data["percent"] / 100
-        project.save(update_fields=["control_share"])
-        AuditEntry.objects.record(
-            Verb.PROJECT_CHANGED, by=request.user, project=project, control_share=project.control_share
-        )
+        set_control_share(project, form.cleaned_data["percent"] / 100, by=request.user)
         messages.success(request, _("Saved."))
         return redirect("annotation:gold", slug)
     return show(request, project, share_form=form)
@@ -62,15 +55,7 @@ def gold_new(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
     form = GoldPairForm(request.POST)
     if form.is_valid():
-        values = form.cleaned_data
-        prompt = intake.add_prompt(project, values["prompt"])
-        right, wrong = intake.add_responses(
-            prompt, [intake.NewResponse(values[name], SOURCE) for name in ("right", "wrong")]
-        )
-        intake.add_comparisons(project, [(right, wrong)])
-        a, b = sorted((right.pk, wrong.pk))
-        task = Task.objects.get(kind=Task.Kind.COMPARISON, response_a=a, response_b=b, repeat_of=None)
-        set_gold(task, Gold(preferred=right, note=values["note"]), by=request.user)
+        make_gold_pair(project, **form.cleaned_data, by=request.user)
         messages.success(request, _("The gold task is made."))
         return redirect("annotation:gold", slug)
     return show(request, project, pair_form=form)

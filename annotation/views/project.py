@@ -111,9 +111,9 @@ def project_quality(request: PersonRequest, slug: str) -> HttpResponse:
 
 def quality_of(found: Project) -> Quality:
     """Of people, or where none has judged yet, of simulated annotators. Few queries; seconds for 100,000 labels."""
-    by: By = "people" if Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists() else "simulated"
-    shares = whole_of(found)[by == "simulated"]
-    return Quality(by == "simulated", agreement(comparisons(found, Which(by=by))).nominal, shares)
+    by = By.PEOPLE if Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists() else By.SIMULATED
+    shares = whole_of(found)[by == By.SIMULATED]
+    return Quality(by == By.SIMULATED, agreement(comparisons(found, Which(by=by))).nominal, shares)
 
 
 def start_of_day(days_ago: int) -> datetime.datetime:
