@@ -16,6 +16,8 @@ from django.utils.translation import gettext as _
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All of IPv6 that was given out for the public net; the rest holds old and local spellings of private addresses."""
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -79,11 +81,13 @@ def _require_public(address: IPAddress) -> None:
 
 
 def _is_public(address: IPAddress) -> bool:
-    """Global, and not an IPv6 spelling of an IPv4 address that is not."""
+    """Global, and not an IPv6 spelling of an IPv4 address that is not. Teredo counts as private: nobody serves it."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if address in NAT64:
             inner = ipaddress.IPv4Address(address.packed[-4:])
         if inner is not None:
             return _is_public(inner)
+        if address not in GLOBAL_UNICAST or address.teredo is not None:
+            return False
     return address.is_global and not address.is_multicast

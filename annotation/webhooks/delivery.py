@@ -34,7 +34,7 @@ JITTER = 0.2
 LONGEST_REST = 5 * MINUTE
 """A webhook that failed rests as a whole, so that its other messages do not wait for one timeout after the other."""
 LEASE = datetime.timedelta(seconds=TOTAL_SECONDS * 4)
-"""Renewed before each attempt: connecting to several addresses and the answer fit in well."""
+"""Renewed before each attempt: looking up the host, connecting and the answer fit in well."""
 DISABLE_AFTER = datetime.timedelta(days=5)
 KEEP_FOR = datetime.timedelta(days=30)
 AT_ONCE = 50

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import NamedTuple
 
@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import SSLError as CertificateError
-from urllib3.util import Timeout
 
 from annotation.webhooks.addresses import Target, target_of
 
 CONNECT_SECONDS = 5.0
+MOST_ADDRESSES = 4
+"""Of one host that are tried."""
 TOTAL_SECONDS = 15.0
-"""From the first byte out to the last one in; the specification advises 15 to 30 seconds."""
+"""From the first connection tried to the last byte in; the specification advises 15 to 30 seconds."""
 EXCERPT = 2000
 """Bytes of the answer that are read and kept."""
 
@@ -66,8 +67,7 @@ def _told(status_code: int) -> str:
 
 
 def _post(target: Target, body: bytes, headers: Mapping[str, str], *, total_seconds: float) -> tuple[int, str]:
-    connection = _connected(target)
-    with contextlib.closing(connection), _deadline(connection, total_seconds):
+    with _Deadline(total_seconds) as deadline, contextlib.closing(_connected(target, deadline)) as connection:
         host = f"[{target.host}]" if ":" in target.host else target.host
         is_usual = target.port == {"http": 80, "https": 443}[target.scheme]
         named = {"Host": host if is_usual else f"{host}:{target.port}", **headers}
@@ -77,19 +77,20 @@ def _post(target: Target, body: bytes, headers: Mapping[str, str], *, total_seco
         return response.status, excerpt.decode(errors="replace").replace("\0", "")
 
 
-def _connected(target: Target) -> HTTPConnection:
+def _connected(target: Target, deadline: _Deadline) -> HTTPConnection:
     """To the first address that answers; the certificate is that of the host's name."""
     failed: Exception = OSError("no address")
-    for address in target.addresses:
-        timeout = Timeout(connect=CONNECT_SECONDS, read=TOTAL_SECONDS)
-        connection: HTTPConnection
+    for address in target.addresses[:MOST_ADDRESSES]:
+        seconds = min(CONNECT_SECONDS, deadline.left())
+        connection: _Watched
         if target.scheme == "https":
-            connection = HTTPSConnection(
-                address, target.port, timeout=timeout.connect_timeout, cert_reqs="CERT_REQUIRED",
+            connection = _WatchedTLS(
+                address, target.port, timeout=seconds, cert_reqs="CERT_REQUIRED",
                 server_hostname=target.host, assert_hostname=target.host,
             )  # fmt: skip
         else:
-            connection = HTTPConnection(address, target.port, timeout=timeout.connect_timeout)
+            connection = _Watched(address, target.port, timeout=seconds)
+        connection.deadline = deadline
         try:
             connection.connect()
         except CertificateError:
@@ -98,27 +99,61 @@ def _connected(target: Target) -> HTTPConnection:
             failed = error
             connection.close()
         else:
-            connection.timeout = TOTAL_SECONDS
+            connection.timeout = deadline.left()
             assert connection.sock is not None
-            connection.sock.settimeout(TOTAL_SECONDS)
+            connection.sock.settimeout(connection.timeout)
             return connection
     raise failed
 
 
-@contextlib.contextmanager
-def _deadline(connection: HTTPConnection, seconds: float) -> Iterator[None]:
-    """Cut the connection when the time is up: a socket's own timeout starts anew with every byte that drips in."""
+class _Deadline:
+    """Cuts the connection when the time is up: a socket's own timeout starts anew with every byte that drips in."""
 
-    def cut() -> None:
-        sock = connection.sock
-        if sock is not None:
+    def __init__(self, seconds: float) -> None:
+        self.until = time.monotonic() + seconds
+        self.sock: socket.socket | None = None
+        self.timer = threading.Timer(seconds, self._cut)
+        self.timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self.timer.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.timer.cancel()
+        self._forget()
+
+    def left(self) -> float:
+        """Seconds. Raises TimeoutError when there are none."""
+        seconds = self.until - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
+    def watch(self, sock: socket.socket) -> None:
+        """Of a copy: TLS takes the socket itself away before it shakes hands, which must be cut too."""
+        self._forget()
+        self.sock = sock.dup()
+        self.left()
+
+    def _cut(self) -> None:
+        if self.sock is not None:
             with contextlib.suppress(OSError):  # it has just been closed
-                sock.shutdown(socket.SHUT_RDWR)
+                self.sock.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    def _forget(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+
+
+class _Watched(HTTPConnection):
+    deadline: _Deadline
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self.deadline.watch(sock)
+        return sock
+
+
+class _WatchedTLS(_Watched, HTTPSConnection):
+    pass

@@ -34,6 +34,15 @@ from tests.annotation.webhooks.listener import Listener
         "http://127.1/",
         "http://100.64.0.1/",
         "http://224.0.0.1/",
+        "http://[fec0::1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1::7f00:1]/",
+        "http://[::127.0.0.1]/",
+        "http://[::ffff:0:127.0.0.1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[2001:0:7f00:1::]/",
+        "http://[2001:db8::1]/",
+        "http://[5f00::1]/",
     ],
 )
 def test_private_addresses_are_refused(url: str, settings: Any) -> None:

@@ -11,10 +11,12 @@ import pytest
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook as Receiver
 from standardwebhooks.webhooks import WebhookVerificationError
+from urllib3.exceptions import HTTPError
 
 from annotation import actions, webhooks
 from annotation.models import Project, User, Webhook, WebhookDelivery
 from annotation.webhooks import delivery, sending
+from annotation.webhooks.addresses import Target
 from tests.annotation.webhooks.conftest import ALL, judge_one
 from tests.annotation.webhooks.listener import Listener, come_due, reply
 
@@ -122,6 +124,54 @@ def test_a_server_that_drips_costs_so_long_and_no_longer(listener: Listener) -> 
     over.set()
     assert not outcome.is_delivered
     assert outcome.error
+
+
+def test_a_handshake_that_drips_is_cut_too() -> None:
+    """TLS shakes hands before the request; a record that comes byte by byte never lets the socket's own timeout end."""
+    was_cut = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        taken, _address = server.accept()
+        with taken:
+            taken.recv(4096)
+            taken.sendall(b"\x16\x03\x03\x40\x00")
+            for _ in range(200):
+                if was_cut.wait(0.05):
+                    return
+                try:
+                    taken.sendall(b"\x02")
+                except OSError:
+                    was_cut.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = threading.Thread(target=drip, args=[server])
+        dripping.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        outcome = sending.send(url, body=b"{}", headers={}, total_seconds=0.5)
+        dripping.join()
+    assert was_cut.is_set()
+    assert (outcome.status_code, outcome.error) == (None, "No answer within 0 seconds.")
+
+
+def test_so_many_addresses_are_tried_and_no_more() -> None:
+    with socket.create_server(("127.0.0.9", 0)) as server:
+        port = server.getsockname()[1]
+        deaf = [f"127.0.0.{n}" for n in range(2, 2 + sending.MOST_ADDRESSES)]
+        for addresses, is_reached in ((deaf[1:], True), (deaf, False)):
+            target = Target("http", "example.org", port, "/", [*addresses, "127.0.0.9"])
+            with sending._Deadline(5) as deadline:
+                if is_reached:
+                    sending._connected(target, deadline).close()
+                else:
+                    with pytest.raises(HTTPError, match="refused"):
+                        sending._connected(target, deadline)
+
+
+def test_no_address_is_tried_when_the_time_is_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = Target("http", "example.org", server.getsockname()[1], "/", ["127.0.0.1"])
+        with sending._Deadline(0) as deadline, pytest.raises(TimeoutError):
+            sending._connected(target, deadline)
 
 
 def test_nobody_listens(project: Project) -> None:
