@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from annotation.intake import Format, ImportReport, Options, Place, read_file
 from annotation.intake.content import lock
 from annotation.intake.files import FileType
-from annotation.intake.importing import Batches, CreateTasks, settle, take_in
+from annotation.intake.importing import Batches, CreateTasks, announce_finished, settle, take_in
 from annotation.models import AuditEntry, Import, ImportProblem, Project, User, Verb
 from annotation.uploads import keep, path_of
 
@@ -121,6 +121,9 @@ def cancel_import(pk: int, *, by: User | None) -> Import:
 
 
 def _finish(row: Import, status: Import.Status) -> None:
+    """A file thrown away before it ran is nobody's news; one stopped on its way is: what came in stays."""
+    if row.status == Import.Status.RUNNING:
+        announce_finished(row.project, row, num_bad=row.num_problems, is_whole=status == Import.Status.DONE)
     row.status, row.finished_at = status, timezone.now()
     key = row.key
     transaction.on_commit(lambda: path_of(key).unlink(missing_ok=True))

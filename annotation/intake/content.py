@@ -1,7 +1,7 @@
 """Prompts, responses and tasks come in once, however often they are sent.
 
-Whoever adds content to a project holds the project's row lock first, so two imports of the same file at the same moment
-give the same rows as one. The lock does not stop anybody from judging.
+Whoever adds content to a project holds the project's content lock first, so two imports of the same file at the same
+moment give the same rows as one. The lock stops nobody from judging, nor from changing the project itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import orjson
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from annotation.intake.copying import copy_rows, reserve_ids
 from annotation.models import Candidate, Project, Prompt, Response, Task
+
+CONTENT_LOCK = 0x506C
+"""The first half of the advisory locks' key; the second is the project."""
 
 
 class NewPrompt(NamedTuple):
@@ -144,7 +147,10 @@ def _created(added: Added) -> list[Task]:
 
 
 def lock(project: Project) -> None:
-    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    """Until the transaction is over. Not the project's row: an import holds this for seconds at a time, and guidelines,
+    members and webhooks, which need the row, must not wait for it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [CONTENT_LOCK, project.pk])
 
 
 def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:

@@ -32,7 +32,7 @@ from annotation.intake.formats import Format, mapped, read_row
 from annotation.intake.golds import GoldOfTask, keep_golds
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
 from annotation.intake.records import Place, Record, records_of_lines
-from annotation.models import Event, Project, User
+from annotation.models import Event, Import, Project, User
 from annotation.webhooks import announce
 
 logger = logging.getLogger(__name__)
@@ -120,21 +120,28 @@ def import_records(
             take_in(project, batch, report, options, by=by)
     settle(report)
     report.errors.sort(key=lambda error: error.line)
-    announce(
-        project,
-        Event.IMPORT_FINISHED,
-        lines=report.num_lines,
-        bad_lines=len(report.errors),
-        prompts=report.num_prompts,
-        responses=report.num_responses,
-        tasks=report.num_tasks,
-        judgments=report.num_judgments,
-    )
+    announce_finished(project, report, num_bad=len(report.errors))
     logger.info(
         "import of %s into %s by %s: %s lines, %s of them bad",
         *(options.label, project.slug, by or "a command", report.num_lines, len(report.errors)),
     )
     return report
+
+
+def announce_finished(project: Project, came_in: ImportReport | Import, *, num_bad: int, is_whole: bool = True) -> None:
+    """Tell the webhooks what a file came to. is_whole: it was read to its end."""
+    project.refresh_from_db(fields=["webhook_events"])  # an import is long: a webhook may be newer than its beginning
+    announce(
+        project,
+        Event.IMPORT_FINISHED,
+        lines=came_in.num_lines,
+        bad_lines=num_bad,
+        prompts=came_in.num_prompts,
+        responses=came_in.num_responses,
+        tasks=came_in.num_tasks,
+        judgments=came_in.num_judgments,
+        is_whole=is_whole,
+    )
 
 
 def settle(report: ImportReport) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from annotation.actions import add_webhook, publish_guidelines
+from annotation.actions import imports as importing_step
 from annotation.actions.imports import cancel_import, keep_upload, start_import, take_step
 from annotation.intake import importing
-from annotation.models import AuditEntry, Import, Project, Response, Role, User
+from annotation.intake.content import add_prompt
+from annotation.models import AuditEntry, Import, Project, Response, Role, User, WebhookDelivery
 from tests.annotation.conftest import browser_of, member
 
 THERE = "/projects/support-replies/import/"
@@ -236,6 +239,65 @@ def test_two_pages_do_not_double(project: Project, carol: User, monkeypatch: pyt
     assert failures == []
     row.refresh_from_db()
     assert (row.status, row.num_lines, row.num_judgments, row.num_known_judgments) == ("done", 200, 200, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_step_keeps_nobody_waiting_but_other_content(
+    project: Project, carol: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is under way, the project can be changed; what adds content waits for its turn."""
+    row = keep_upload(project, SimpleUploadedFile("a.jsonl", jsonl(pairs(5))), by=carol)
+    start_import(row.pk, by=carol, format="auto")
+    is_held, may_end, steps = threading.Event(), threading.Event(), []
+
+    def settle(_report: object) -> None:
+        is_held.set()
+        may_end.wait(30)
+
+    def page() -> None:
+        try:
+            steps.append(take_step(row.pk, by=carol).status)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(importing_step, "settle", settle)
+    thread = threading.Thread(target=page)
+    thread.start()
+    try:
+        assert is_held.wait(30)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        publish_guidelines(project, text="New.", by=carol)
+        member(project, "dora")
+        add_webhook(project, url="http://127.0.0.1:9/", events=["import.finished"], by=carol)
+        with pytest.raises(OperationalError, match="lock timeout"):
+            add_prompt(project, "Another?")
+    finally:
+        may_end.set()
+        thread.join(30)
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+    assert steps == ["done"]
+    assert json.loads(WebhookDelivery.objects.get().body)["data"]["lines"] == 5, "added meanwhile, told all the same"
+
+
+def test_webhooks_are_told_what_came_in(project: Project, carol: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH", 10)
+    add_webhook(project, url="http://127.0.0.1:9/", events=["import.finished"], by=carol)
+    files = [keep_upload(project, SimpleUploadedFile("a", jsonl([*pairs(15, n), "{"])), by=carol) for n in (0, 15, 30)]
+    for row in files[:2]:
+        start_import(row.pk, by=carol, format="auto")
+        take_step(row.pk, by=carol, seconds=0)
+    assert not WebhookDelivery.objects.exists(), "not before it is over"
+    take_step(files[0].pk, by=carol)
+    for row in files:
+        cancel_import(row.pk, by=carol)
+    told = [json.loads(body)["data"] for body in WebhookDelivery.objects.order_by("pk").values_list("body", flat=True)]
+    keys = ("lines", "bad_lines", "prompts", "responses", "tasks", "judgments", "is_whole")
+    assert [[data[key] for key in keys] for data in told] == [
+        [16, 1, 15, 30, 15, 15, True],
+        [10, 0, 10, 20, 10, 10, False],
+    ]
 
 
 class TestExport:
