@@ -141,14 +141,13 @@ class LabelStudio:
     def serving(self) -> Iterator[Target]:
         port, database = free_port(), self.postgres.pid()
         assert database
-        trusted = {"CSRF_TRUSTED_ORIGINS": f"http://127.0.0.1:{port}"}
         commands = [self.command(port)]
         if shutil.which("nginx"):
             (self.folder / "nginx.conf").write_text(NGINX.format(folder=self.folder, port=port))
             commands.append(["nginx", "-c", str(self.folder / "nginx.conf"), "-e", str(self.folder / "nginx.log")])
         with (self.folder / "web.log").open("ab") as log:
             processes = [
-                subprocess.Popen(command, cwd=self.package, env=self.environment() | trusted, stdout=log, stderr=log)
+                subprocess.Popen(command, cwd=self.package, env=self.environment(), stdout=log, stderr=log)
                 for command in commands
             ]
         try:
