@@ -109,6 +109,24 @@ def test_the_list_tells_how_people_do_and_which_most_miss(project: Project, caro
     assert len(queries) <= 14
 
 
+def test_every_act_is_a_transaction_of_its_own(transactional_db: None, project: Project, carol: User) -> None:
+    """As in the product, where no test holds one open around them: the audit log refuses an act without one."""
+    task, _other = make_tasks(project, 2)
+    post(carol, "", percent=25)
+    post(carol, f"{task.pk}/", preferred=task.response_a_id)
+    post(carol, f"{task.pk}/unset/")
+    post(carol, "new/", prompt="Sky?", right="Blue.", wrong="Green.")
+    post(carol, "repeats/", percent=100)
+    browser_of(carol).post("/projects/support-replies/tasks/change/", {"change": "withdraw", "all": "on"})
+    Task.objects.filter(kind="comparison", control="").delete()
+    path = "/projects/support-replies/tasks/new/"
+    browser_of(carol).post(path, {"what": "all", "overlap": 1, "priority": 0})
+    assert Task.objects.questions().count() == 2
+    assert [entry.verb for entry in AuditEntry.objects.order_by("pk")][-6:] == [
+        "project.changed", "gold.set", "gold.retired", "gold.set", "tasks.withdrawn", "tasks.created",
+    ]  # fmt: skip
+
+
 def test_how_often_is_set(project: Project, carol: User) -> None:
     post(carol, "", percent=25)
     project.refresh_from_db()
