@@ -86,19 +86,24 @@ def change_tasks(
 
 @transaction.atomic
 def ask_again(project: Project, *, by: User, share: float) -> Making:
-    """Ask people again, sides swapped, what they said of a share (0 to 1) of their judgments, drawn at random.
+    """Ask people again, sides swapped, what they said of a share (0 to 1) of their comparisons, drawn at random.
 
-    Only people at work are asked, and each judgment once. Raises ValueError with a sentence when there is none left.
+    Only comparisons: of these the consistency is measured. Only people at work are asked, and each judgment once.
+    Raises ValueError with a sentence when there is none left.
     """
     intake.lock(project)
     at_work = Membership.objects.filter(project=project, is_paused=False, user__is_simulated=False)
     known = Task.objects.filter(repeat_of=OuterRef("task"), reserved_for=OuterRef("annotator"))
-    votes = Judgment.objects.votes().in_project(project).filter(annotator__in=at_work.values("user"))
+    votes = (
+        Judgment.objects.votes()
+        .in_project(project)
+        .filter(annotator__in=at_work.values("user"), task__kind=Task.Kind.COMPARISON)
+    )
     open_votes = votes.filter(~Exists(known), task__is_withdrawn=False)
     num = math.ceil(share * votes.count())
     drawn = list(open_votes.order_by("?").values_list("task_id", "annotator_id")[:num])
     if not drawn:
-        raise ValueError(_("Nobody can be asked again: there are no judgments yet that were not repeated already."))
+        raise ValueError(_("Nobody can be asked again: no comparison was judged yet that was not repeated already."))
     making = Making.objects.create(project=project, kind=REPEATS, settings={"share": share}, created_by=by)
     making.num_tasks = controls.make_repeats(drawn, making=making.pk)
     making.save(update_fields=["num_tasks"])

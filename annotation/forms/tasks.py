@@ -140,7 +140,7 @@ class TaskChangeForm(forms.Form):
 
 class RepeatsForm(forms.Form):
     percent = forms.IntegerField(
-        label=_("Percent of the judgments"), initial=5, min_value=1, max_value=100,
+        label=_("Percent of the judged comparisons"), initial=5, min_value=1, max_value=100,
         help_text=_("Each is asked of the person who gave it, once, with the sides swapped."),
     )  # fmt: skip
 

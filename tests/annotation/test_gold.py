@@ -148,6 +148,18 @@ def test_judgments_are_asked_again_each_once(project: Project, carol: User, alic
     assert "Nobody can be asked again" in post(carol, "repeats/", percent=100)
 
 
+def test_only_comparisons_are_asked_again_for_only_they_are_measured(
+    project: Project, carol: User, alice: User
+) -> None:
+    (rating,), (ranking,) = make_tasks(project, 1, kind="rating"), make_rankings(project, 1)
+    helpful = actions.add_criterion(project, key="helpful", name="Helpful")
+    actions.judge(lend(alice, rating), by=alice, submission_key=uuid.uuid4(), ratings={helpful.pk: 3})
+    ranks = dict.fromkeys(ranking.candidate_ids, 1)
+    actions.judge(lend(alice, ranking), by=alice, submission_key=uuid.uuid4(), ranks=ranks)
+    assert "Nobody can be asked again" in post(carol, "repeats/", percent=100)
+    assert not Task.objects.filter(control="repeat").exists()
+
+
 def bare(page: str, held: Any) -> str:
     """The page without what is another each time, and without the texts of its prompt and answers."""
     page = re.sub(r"\b[A-Za-z0-9]{64}\b", "TOKEN", page)  # against forgery

@@ -14,6 +14,7 @@ from annotation import actions, queue
 from annotation.agreement.shares import share
 from annotation.models import Assignment, Gold, Judgment, Project, Response, Task, User
 from annotation.quality import Figure, Person, Sums, clustered, people_of, weeks_of, whole_of
+from annotation.views import gold
 from tests.annotation.conftest import make_rankings, make_tasks, member
 
 
@@ -109,6 +110,8 @@ def test_gold_of_every_kind(project: Project, alice: User) -> None:
         for candidate, place in zip(task.candidates.all(), places, strict=True):
             judgment.ranks.create(response=candidate.response, rank=place)
     assert figures(people_of(project)[alice.pk])["gold"] == (4, 6), "a shared first place is not the best"
+    told = gold.rows_of(list(Gold.objects.select_related("task")))
+    assert sum((row.right.value or 0) * row.right.num for row in told) == 4, "the page of gold tasks says the same"
     rating.judgments.get().ratings.update(value=3)
     assert figures(people_of(project)[alice.pk])["gold"] == (3, 6)
     assert "agreement" not in figures(people_of(project)[alice.pk])
