@@ -104,6 +104,9 @@ EXPECTED = {
     "annotation:guidelines_versions": Expected(MEMBERS, "slug"),
     "annotation:guidelines_seen": Expected((302, 404, 302, 302, 302), "slug", method="post"),
     "annotation:settings": Expected(ADMINS, "slug"),
+    "annotation:criterion_new": Expected((302, 404, 403, 403, 422), "slug", method="post"),
+    "annotation:criterion": Expected(ADMINS, "slug criterion"),
+    "annotation:criterion_remove": Expected(ADMINS_CHANGE, "slug criterion", method="post"),
     "annotation:people": Expected(ADMINS, "slug"),
     "annotation:member_pause": Expected(ADMINS_CHANGE, "slug member", method="post"),
     "annotation:member_remove": Expected(ADMINS_CHANGE, "slug leaver", method="post"),
@@ -221,6 +224,7 @@ class World:
             "assignment": ("pk", self.lent.pk),
             "task": ("pk", self.lent.task_id),
             "voiding": ("pk", self.voiding.pk),
+            "criterion": ("pk", self.project.criteria.get().pk),
             "judged": ("pk", self.project.tasks.filter(num_judged__gt=0).earliest("pk").pk),
             "import": ("pk", self.file.pk),
             "run": ("pk", self.run.pk),
@@ -270,6 +274,7 @@ def world(db: None, settings: Any, tmp_path: Path) -> World:
     for name, role in roles.items():
         actions.add_member(project, user=people[name], role=role)
 
+    actions.add_criterion(project, key="kind", name="Kind")
     prompts = rows.prompts(project)
     rows.label(project, by=people["bob"], prompts=prompts[:2])
     base, frozen = rows.base(project, "zebra-base"), rows.snapshot(project)

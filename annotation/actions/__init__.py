@@ -8,12 +8,13 @@ from annotation.actions.account_data import export_account
 from annotation.actions.adjudicating import adjudicate, withdraw_verdict
 from annotation.actions.answers import Answer
 from annotation.actions.changing import change_task
+from annotation.actions.criteria import add_criterion, change_criterion, is_used, remove_criterion
 from annotation.actions.drafting import keep_draft
 from annotation.actions.erasure import erase_account
 from annotation.actions.invitations import Invited, accept_invitation, invite, revoke_invitation
 from annotation.actions.judging import Judged, Undone, judge, locked_sentence, skip, undo
 from annotation.actions.members import add_member, pause_member, remove_member
-from annotation.actions.projects import add_criterion, create_project, publish_guidelines
+from annotation.actions.projects import change_project, create_project, publish_guidelines
 from annotation.actions.revising import revise
 from annotation.actions.tokens import NewToken, create_token, digest_of, revoke_token
 from annotation.actions.voiding import Restored, restore, void_judgments, voidable
@@ -38,6 +39,8 @@ __all__ = [
     "add_member",
     "add_webhook",
     "adjudicate",
+    "change_criterion",
+    "change_project",
     "change_secret",
     "change_task",
     "change_webhook",
@@ -47,11 +50,13 @@ __all__ = [
     "erase_account",
     "export_account",
     "invite",
+    "is_used",
     "judge",
     "keep_draft",
     "locked_sentence",
     "pause_member",
     "publish_guidelines",
+    "remove_criterion",
     "remove_member",
     "remove_webhook",
     "restore",

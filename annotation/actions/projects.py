@@ -1,6 +1,8 @@
-"""How a project comes to be: its criteria and guidelines."""
+"""How a project comes to be, its guidelines, and what an admin changes of it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -8,7 +10,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from annotation.actions.members import add_member
-from annotation.models import AuditEntry, Criterion, Event, Guidelines, Project, Role, User, Verb
+from annotation.models import AuditEntry, Event, Guidelines, Project, Role, User, Verb
 from annotation.webhooks import announce
 
 
@@ -54,37 +56,17 @@ def create_project(
 
 
 @transaction.atomic
-def add_criterion(
-    project: Project,
-    *,
-    key: str,
-    name: str,
-    description: str = "",
-    scale_max: int = 5,
-    low_anchor: str = "",
-    high_anchor: str = "",
-    weight: float = 1.0,
-    by: User | None = None,
-) -> Criterion:
-    """One more thing to rate, asked after those that are there. Raises ValueError for a taken key or a bad scale."""
-    if not key or slugify(key) != key.lower():
-        raise ValueError(_("The key “%(key)s” must be letters, digits, hyphens and underscores.") % {"key": key})
-    if not 2 <= scale_max <= 9:
-        raise ValueError(_("A scale has 2 to 9 steps, not %(steps)d.") % {"steps": scale_max})
-    if project.criteria.filter(key=key).exists():
-        raise ValueError(_("The project already has a criterion “%(key)s”.") % {"key": key})
-    AuditEntry.objects.record(Verb.CRITERION_ADDED, by=by, project=project, subject=key, scale_max=scale_max)
-    return Criterion.objects.create(
-        project=project,
-        key=key,
-        name=name,
-        description=description,
-        scale_max=scale_max,
-        low_anchor=low_anchor,
-        high_anchor=high_anchor,
-        weight=weight,
-        position=project.criteria.count(),
-    )
+def change_project(project: Project, *, by: User | None, **wanted: Any) -> None:
+    """Change its fields by name; the log keeps what each was and is. `project` gets the new values."""
+    standing = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    changes: dict[str, Any] = {
+        name: [getattr(standing, name), value] for name, value in wanted.items() if getattr(standing, name) != value
+    }
+    for name, value in wanted.items():
+        setattr(project, name, value)
+    if changes:
+        project.save(update_fields=list(changes))
+        AuditEntry.objects.record(Verb.PROJECT_CHANGED, by=by, project=project, **changes)
 
 
 @transaction.atomic

@@ -25,13 +25,16 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # Django cannot 
 
     class Meta:
         model = Project
-        fields = ["description", "daily_goal", "lease_seconds", "revision", "reason_chips"]
+        fields = ["name", "description", "overlap", "daily_goal", "lease_seconds", "revision", "reason_chips"]
         labels = {
+            "name": _("Name"),
             "description": _("Description"),
+            "overlap": _("People per task"),
             "daily_goal": _("Daily goal"),
             "lease_seconds": _("Seconds a task is lent"),
             "revision": _("Judgments may be changed"),
         }
+        help_texts = {"overlap": _("For tasks made from now on. Those that are there keep theirs.")}
         widgets = {"description": forms.Textarea(attrs={"rows": 2})}
 
     def __init__(self, data: Any = None, *, instance: Project) -> None:

@@ -39,6 +39,8 @@ class Verb(models.TextChoices):
     PROJECT_CREATED = "project.created", _("created the project")
     PROJECT_CHANGED = "project.changed", _("changed the project's settings")
     CRITERION_ADDED = "criterion.added", _("added a criterion")
+    CRITERION_CHANGED = "criterion.changed", _("changed a criterion")
+    CRITERION_REMOVED = "criterion.removed", _("removed a criterion")
     GUIDELINES_PUBLISHED = "guidelines.published", _("published guidelines")
 
     MEMBER_ADDED = "member.added", _("added a member")

@@ -200,5 +200,5 @@ def create(form: ProjectForm, *, by: User) -> Project:
     created = actions.create_project(values.pop("name"), by=by, **values)
     for number, (name, low, high) in enumerate(criteria, start=1):
         key = slugify(name)[:50] or f"criterion-{number}"
-        actions.add_criterion(created, key=key, name=name, low_anchor=low, high_anchor=high)
+        actions.add_criterion(created, key=key, name=name, low_anchor=low, high_anchor=high, by=by)
     return created

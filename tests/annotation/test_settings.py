@@ -7,7 +7,15 @@ import pytest
 from annotation.models import AuditEntry, Project, User
 from tests.annotation.conftest import browser_of, text_of
 
-USUAL = {"description": "", "daily_goal": "40", "lease_seconds": "1800", "revision": "until_frozen", "reason_chips": ""}
+USUAL = {
+    "name": "Support replies",
+    "description": "",
+    "overlap": "1",
+    "daily_goal": "40",
+    "lease_seconds": "1800",
+    "revision": "until_frozen",
+    "reason_chips": "",
+}
 
 
 def send(user: User, project: Project, **changed: Any) -> Any:
@@ -20,7 +28,23 @@ def test_it_works(project: Project, carol: User) -> None:
     project.refresh_from_db()
     assert (project.reason_chips, project.revision) == (["clearer", "kinder"], "never")
     assert "clearer\nkinder" in text_of(carol, f"/projects/{project.slug}/settings/")
-    assert AuditEntry.objects.get(verb="project.changed").details == {"changed": ["revision", "reason_chips"]}
+    assert AuditEntry.objects.get(verb="project.changed").details == {
+        "revision": ["until_frozen", "never"],
+        "reason_chips": [[], ["clearer", "kinder"]],
+    }
+
+
+def test_name_and_people_per_task(project: Project, carol: User) -> None:
+    assert send(carol, project, name="Replies", overlap="3").status_code == 302
+    project.refresh_from_db()
+    assert (project.name, project.overlap) == ("Replies", 3)
+    assert "This field is required" in send(carol, project, name=" ").content.decode()
+    assert "greater than or equal to 1" in send(carol, project, overlap="0").content.decode()
+
+
+def test_nothing_changed_is_nothing_recorded(project: Project, carol: User) -> None:
+    assert send(carol, project).status_code == 302
+    assert not AuditEntry.objects.filter(verb="project.changed").exists()
 
 
 @pytest.mark.parametrize(
