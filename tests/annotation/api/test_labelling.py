@@ -103,20 +103,24 @@ def test_a_correction_is_of_the_answer_at_its_place(front_end: Program, project:
     assert corrected.text == lent["responses"][1]
 
 
+KEY = "11111111-1111-4111-8111-111111111111"
+"""The same in every process that collects these tests: their names hold it."""
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {},
         {"submission_key": "1", "strength": 1},
-        {"submission_key": key()},
-        {"submission_key": key(), "strength": 4},
-        {"submission_key": key(), "strength": 1, "both_bad": True},
-        {"submission_key": key(), "strength": 1, "ratings": {"x": 1}},
-        {"submission_key": key(), "strength": 1, "flags": ["dull"]},
-        {"submission_key": key(), "strength": 1, "active_seconds": -1},
-        {"submission_key": key(), "strength": 1, "active_seconds": False},
-        {"submission_key": key(), "strength": True},
-        {"submission_key": key(), "strength": 1, "both": "bad"},
+        {"submission_key": KEY},
+        {"submission_key": KEY, "strength": 4},
+        {"submission_key": KEY, "strength": 1, "both_bad": True},
+        {"submission_key": KEY, "strength": 1, "ratings": {"x": 1}},
+        {"submission_key": KEY, "strength": 1, "flags": ["dull"]},
+        {"submission_key": KEY, "strength": 1, "active_seconds": -1},
+        {"submission_key": KEY, "strength": 1, "active_seconds": False},
+        {"submission_key": KEY, "strength": True},
+        {"submission_key": KEY, "strength": 1, "both": "bad"},
     ],
     ids=str,
 )
