@@ -1,6 +1,7 @@
 """The admin site: a plain look at every row, for those who run the installation.
 
-Judging goes through actions, which keep the counters right: so tasks, assignments and judgments are read-only here.
+What a project holds goes through actions, which keep the counters right, an admin in each project, and the audit log:
+so it is all read-only here. Accounts may be made and changed; the log is told.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
 from django.http import HttpRequest
 
 from annotation.models import (
     Assignment,
+    AuditEntry,
     Criterion,
     Guidelines,
     Judgment,
@@ -23,6 +26,7 @@ from annotation.models import (
     Response,
     Task,
     User,
+    Verb,
 )
 
 
@@ -45,25 +49,39 @@ class PlumblineUserAdmin(UserAdmin):  # type: ignore[type-arg]
     list_filter = (*UserAdmin.list_filter, "is_simulated")
     fieldsets = (*(UserAdmin.fieldsets or ()), ("Plumbline", {"fields": ("is_simulated", "language")}))
 
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # erasing an account leaves what the project needs: annotation/actions/erasure.py
 
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    def log_addition(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        self._record(Verb.ACCOUNT_CREATED, request, obj)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """A new password too; of each change the fields' names, and never a value: it may be a name or an address."""
+        fields = [name for part in message for name in part.get("changed", {}).get("fields", [])]
+        self._record(Verb.ACCOUNT_CHANGED, request, obj, fields=[str(name) for name in fields])
+        return super().log_change(request, obj, message)
+
+    def _record(self, verb: Verb, request: HttpRequest, about: User, **details: Any) -> None:
+        assert isinstance(request.user, User), "the admin site is for who is logged in"
+        with transaction.atomic():
+            AuditEntry.objects.record(verb, by=request.user, about=about, **details)
+
+
+class MembershipInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
     fields = ("user", "role", "is_paused")
-    autocomplete_fields = ("user",)
-    extra = 0
 
 
-class CriterionInline(admin.TabularInline):  # type: ignore[type-arg]
+class CriterionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = Criterion
     fields = ("position", "key", "name", "scale_max", "low_anchor", "high_anchor", "weight")
-    extra = 0
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProjectAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("name", "slug", "overlap", "lease_seconds", "created_at")
     search_fields = ("name", "slug")
-    prepopulated_fields = {"slug": ["name"]}
     inlines = (MembershipInline, CriterionInline)
 
 

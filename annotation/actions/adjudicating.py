@@ -57,7 +57,7 @@ def adjudicate(
 
 
 @transaction.atomic
-def withdraw_verdict(task: Task, *, seen: str) -> Verdict | None:
+def withdraw_verdict(task: Task, *, by: User, seen: str) -> Verdict | None:
     """Leave the task open again; returns what was decided, None when nothing was. Raises ValueError when it changed."""
     _lock(task)
     standing = Verdict.objects.select_related("decided_by").filter(task=task).first()
@@ -66,6 +66,7 @@ def withdraw_verdict(task: Task, *, seen: str) -> Verdict | None:
     if standing.mark != seen:
         raise ValueError(_changed(standing))
     Verdict.objects.filter(pk=standing.pk).delete()
+    AuditEntry.objects.record(Verb.VERDICT_WITHDRAWN, by=by, project=task.project, subject=f"task {task.pk}")
     return standing
 
 

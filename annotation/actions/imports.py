@@ -117,6 +117,7 @@ def cancel_import(pk: int, *, by: User | None) -> Import:
     if row.status in (Import.Status.UPLOADED, Import.Status.RUNNING):
         _finish(row, Import.Status.CANCELLED)
         row.save()
+        AuditEntry.objects.record(Verb.IMPORT_CANCELLED, by=by, project=row.project, subject=f"import {row.pk}")
     return row
 
 

@@ -22,7 +22,7 @@ from annotation.api.values import MOST_AT_ONCE, Body, Id, Label, Moment, Text
 from annotation.intake import NewResponse
 from annotation.intake.content import Answer, NewPrompt, add_answers, add_answers_of, add_prompts, lock
 from annotation.intake.conversations import read_messages
-from annotation.models import Project, Prompt, Response, Role
+from annotation.models import AuditEntry, Project, Prompt, Response, Role, User, Verb
 
 router = Router(tags=["content"])
 
@@ -134,6 +134,7 @@ def create_prompts(request: TokenRequest, slug: str, body: NewPrompts) -> object
         lock(project)
         added = add_prompts(project, prompts)
         responses, created = add_answers_of(added, answers)
+        record(project, by=request.user, prompts=len(added.created), responses=len(created))
     return [
         AddedPrompt(id=prompt_id, is_new=prompt_id in added.created, responses=told(of, created))
         for prompt_id, of in zip(added.ids, responses, strict=True)
@@ -168,6 +169,7 @@ def create_responses(request: TokenRequest, slug: str, prompt_id: Id, body: NewA
     with transaction.atomic():
         lock(project)
         answers, created = add_answers([(prompt.pk, new_response(answer)) for answer in body.responses])
+        record(project, by=request.user, responses=len(created))
     return told(answers, created)
 
 
@@ -204,6 +206,11 @@ def read_response(request: TokenRequest, slug: str, response_id: Id) -> Response
     if response is None:
         raise not_found()
     return response_out(response)
+
+
+def record(project: Project, *, by: User, **num: Any) -> None:
+    if any(num.values()):
+        AuditEntry.objects.record(Verb.IMPORTED, by=by, project=project, subject="API", **num)
 
 
 def checked(body: NewPrompts) -> list[tuple[list[dict[str, str]], NewPromptIn]]:

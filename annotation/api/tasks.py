@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema
@@ -17,7 +18,7 @@ from annotation.api.paging import Page, PageQuery, page_of
 from annotation.api.problems import Problem, not_found, refused
 from annotation.api.values import MOST_AT_ONCE, Body, BodyId, Id, Moment, Text
 from annotation.intake import add_comparisons, add_ratings
-from annotation.models import Judgment, Project, Response, Role, Task, User
+from annotation.models import AuditEntry, Judgment, Project, Response, Role, Task, User, Verb
 from annotation.pairing import Asked, Pairing, answers
 
 router = Router(tags=["tasks"])
@@ -135,7 +136,7 @@ def create_tasks(
     """From the answers that are there. A pair or an answer that was asked about before is left out."""
     project = project_for(request, slug, role=Role.ADMIN)
     how: dict[str, Any] = {"overlap": body.overlap, "priority": body.priority}
-    with refused():
+    with refused(), transaction.atomic():
         if isinstance(body, TasksByPairing):
             return made(project, body, by=request.user)
         if isinstance(body, TasksOfPairs):
@@ -143,6 +144,10 @@ def create_tasks(
             created = add_comparisons(project, [(rows[first], rows[second]) for first, second in body.pairs], **how)
         else:
             created = add_ratings(project, rated(project, body), **how)
+        if created:
+            AuditEntry.objects.record(
+                Verb.TASKS_CREATED, by=request.user, project=project, subject=body.by, tasks=len(created)
+            )
     return CreatedTasks(num_created=len(created), ids=[task.pk for task in created[:MOST_AT_ONCE]])
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from annotation import controls
 from annotation.intake.content import Answer
 from annotation.intake.values import text_of
-from annotation.models import Gold, Project, User
+from annotation.models import AuditEntry, Gold, Project, User, Verb
 
 
 class GoldSaid(NamedTuple):
@@ -73,7 +73,10 @@ def keep_golds(project: Project, items: Sequence[GoldOfTask], *, by: User | None
         )
         for item in items
     )
-    return controls.make_gold(list(golds))
+    num = controls.make_gold(list(golds))
+    if num:
+        AuditEntry.objects.record(Verb.GOLD_SET, by=by, project=project, num=num)
+    return num
 
 
 def _ranges(gold: dict[str, Any]) -> dict[str, list[int]]:

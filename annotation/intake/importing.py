@@ -32,7 +32,7 @@ from annotation.intake.formats import Format, mapped, read_row
 from annotation.intake.golds import GoldOfTask, keep_golds
 from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
 from annotation.intake.records import Place, Record, records_of_lines
-from annotation.models import Event, Import, Project, User
+from annotation.models import AuditEntry, Event, Import, Project, User, Verb
 from annotation.webhooks import announce
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,8 @@ def import_records(
 ) -> ImportReport:
     """Take in a file's records, a batch in a transaction."""
     report = ImportReport()
+    with transaction.atomic():
+        AuditEntry.objects.record(Verb.IMPORTED, by=by, project=project, format=options.format)
     batches = ahead(Batches(project, records, options))
     for batch in batches:
         with transaction.atomic():

@@ -59,9 +59,11 @@ class Verb(models.TextChoices):
     GOLD_SET = "gold.set", _("set a right answer")
     GOLD_RETIRED = "gold.retired", _("retired a gold task")
     VERDICT_GIVEN = "verdict.given", _("gave a verdict")
+    VERDICT_WITHDRAWN = "verdict.withdrawn", _("withdrew a verdict")
     LABELS_VOIDED = "labels.voided", _("took labels out of the count")
     LABELS_RESTORED = "labels.restored", _("brought labels back into the count")
     IMPORTED = "data.imported", _("imported data")
+    IMPORT_CANCELLED = "data.import_cancelled", _("stopped an import")
     EXPORTED = "data.exported", _("exported data")
 
     TOKEN_MADE = "token.made", _("made an access token")
@@ -81,7 +83,6 @@ class Verb(models.TextChoices):
     ACCOUNT_CHANGED = "account.changed", _("changed an account")
     ACCOUNT_EXPORTED = "account.exported", _("exported an account's data")
     ACCOUNT_ERASED = "account.erased", _("erased an account")
-    ROW_CHANGED = "row.changed", _("changed a row by hand")
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):

@@ -99,7 +99,7 @@ def withdraw(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     project = project_for(request, slug, role=Role.REVIEWER)
     task = task_for(project, pk)
     try:
-        taken = actions.withdraw_verdict(task, seen=request.POST.get("seen", ""))
+        taken = actions.withdraw_verdict(task, by=request.user, seen=request.POST.get("seen", ""))
     except ValueError as error:
         messages.error(request, str(error))
     else:

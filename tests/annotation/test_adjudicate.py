@@ -12,7 +12,7 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from annotation import actions
 from annotation.disagreements import disagreement
 from annotation.export import preferences
-from annotation.models import Assignment, Judgment, Project, Role, Task, User, Verdict
+from annotation.models import Assignment, AuditEntry, Judgment, Project, Role, Task, User, Verdict
 from tests.annotation.conftest import browser_of, make_tasks, member, text_of
 from tests.annotation.test_consensus import said
 
@@ -219,6 +219,8 @@ def test_a_verdict_is_changed_and_withdrawn_and_nothing_of_it_is_lost(
     second = Verdict.objects.get()
     assert (second.pk, second.preferred, second.cause) == (first.pk, tasks[3].response_a, "ambiguous")
     answer = browser.post(path + "withdraw/", {"seen": second.mark}, follow=True)
+    entry = AuditEntry.objects.get(verb="verdict.withdrawn")
+    assert (entry.actor, entry.subject) == (bob, f"task {second.task_id}")
     assert not Verdict.objects.exists() and len(order(project)) == 3
     page = answer.content.decode()
     assert "The second invents a refund." in page and page.count(" checked") == 2

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from annotation import export
 from annotation.intake import import_lines
-from annotation.models import Judgment, Project, Response, Task
+from annotation.models import AuditEntry, Judgment, Project, Response, Task
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("PLUMBLINE_SHARED", REPO.parent / "shared"))
@@ -40,6 +40,17 @@ class TestImport:
         assert set(Response.objects.values_list("source", flat=True)) == {"pairs"}
         out, _err = run("import_data", "--project", project.slug, file)
         assert "new: 0 prompts, 0 responses, 0 tasks, 0 judgments; 1 judgments were there" in out
+
+    def test_the_log_is_told(self, project: Project, tmp_path: Path) -> None:
+        gold = {"prompt": "Sea?", "chosen": "Blue.", "rejected": "Green.", "gold": True}
+        run("import_data", "--project", project.slug, write(tmp_path / "pairs.jsonl", GOOD, gold))
+        run("export_data", "--project", project.slug, "--output", str(tmp_path / "out.csv"))
+        entries = AuditEntry.objects.filter(project=project, verb__regex="^(data|gold)").order_by("pk")
+        assert [(entry.verb, entry.subject, entry.details) for entry in entries] == [
+            ("data.imported", "", {"format": "auto"}),
+            ("gold.set", "", {"num": 1}),
+            ("data.exported", "judgments", {"file_type": "csv"}),
+        ]
 
     def test_bad_lines_are_told_and_the_good_ones_kept(self, project: Project, tmp_path: Path) -> None:
         first = write(tmp_path / "one.jsonl", "{", GOOD)

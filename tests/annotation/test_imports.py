@@ -198,6 +198,7 @@ class TestSteps:
         cancel_import(row.pk, by=carol)
         after = take_step(row.pk, by=carol, seconds=0)
         assert (after.status, after.num_judgments, project.tasks.count()) == ("cancelled", 10, 10)
+        assert AuditEntry.objects.get(verb="data.import_cancelled").subject == f"import {row.pk}"
         assert start_import(row.pk, by=carol).status == "cancelled"
 
     def test_a_file_that_is_gone_is_said(self, row: Import, carol: User, uploads: Path) -> None:

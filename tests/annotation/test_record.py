@@ -1,11 +1,14 @@
 """The audit log's rows: written with the change or not at all, and never changed afterwards."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test import RequestFactory
 
+import annotation
 from annotation.models import AuditEntry, Project, User, Verb, asked_from
 from annotation.origin import address_of
 
@@ -87,3 +90,10 @@ def test_where_a_request_came_from(
     settings.BEHIND_PROXY = is_behind_proxy
     request = RequestFactory().get("/", REMOTE_ADDR=remote, headers={"X-Forwarded-For": forwarded})
     assert address_of(request) == expected
+
+
+def test_every_word_of_the_log_is_used() -> None:
+    """A word that nothing records would be a choice on the page that never finds anything."""
+    root = Path(annotation.__file__).parents[1]
+    code = "".join(path.read_text() for app in ("annotation", "training") for path in (root / app).rglob("*.py"))
+    assert [verb for verb in Verb if not re.search(rf"Verb\.{verb.name}\b", code)] == []

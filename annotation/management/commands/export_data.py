@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from annotation.consensus import CONSENSUSES
 from annotation.export import FILE_TYPES, FORMATS, LAYOUTS, FileType, check_type, encoded, lines
-from annotation.models import Project
+from annotation.models import AuditEntry, Project, Verb
 
 
 class Command(BaseCommand):
@@ -56,6 +57,10 @@ class Command(BaseCommand):
             check_type(options["format"], file_type)
         except ValueError as error:
             raise CommandError(str(error)) from error
+        with transaction.atomic():
+            AuditEntry.objects.record(
+                Verb.EXPORTED, by=None, project=project, subject=options["format"], file_type=file_type
+            )
         numbers = itertools.count()
         pieces = encoded(
             (row for row in rows if next(numbers) >= 0),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from annotation.models import Project, Prompt, Response, User
+from annotation.models import AuditEntry, Project, Prompt, Response, User
 from tests.annotation.api.conftest import Program, Programs
 
 SKY = {
@@ -37,6 +37,8 @@ def test_prompts_with_answers_come_in_once(admin: Program, project: Project) -> 
         "is_new": False,
         "responses": [{"id": answer["id"], "is_new": False} for answer in added["responses"]],
     }
+    entry = AuditEntry.objects.get(verb="data.imported")
+    assert (entry.actor, entry.details) == (User.objects.get(username="carol"), {"prompts": 1, "responses": 2})
     assert Prompt.objects.get().metadata == {"topic": "physics"}
     magic = Response.objects.get(pk=added["responses"][1]["id"])
     assert (magic.text, magic.source, magic.metadata) == ("Magic.", "v2", {"t": 0.7})

@@ -52,6 +52,8 @@ def test_tasks_of_chosen_pairs(admin: Program, project: Project, answered: dict[
     pair = [answered["v2 0"], answered["v1 0"]]
     status, created = admin.post(path, {"by": "pairs", "pairs": [pair]})
     assert (status, created["num_created"]) == (200, 1)
+    entry = AuditEntry.objects.get(verb="tasks.created")
+    assert (entry.actor.username, entry.subject, entry.details) == ("carol", "pairs", {"tasks": 1})
     task = admin.get(f"{path}/{created['ids'][0]}")[1]
     assert task["responses"] == sorted(pair)
     assert task["overlap"] == project.overlap
