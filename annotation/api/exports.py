@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from django.db import transaction
 from django.http import StreamingHttpResponse
@@ -12,21 +10,37 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from annotation.api.access import READ, TokenRequest, project_for
-from annotation.export import FORMATS, FileFormat, lines
-from annotation.models import AuditEntry, Project, Role, Verb
+from annotation.api.problems import refused
+from annotation.consensus import Consensus
+from annotation.export import (
+    CONTENT_TYPES,
+    FileFormat,
+    FileType,
+    Grading,
+    Layout,
+    at_one_moment,
+    check_type,
+    encoded,
+    lines,
+)
+from annotation.models import AuditEntry, Role, Verb
 
 router = Router(tags=["exports"])
-MEDIA_TYPE = "application/jsonl"
-CHUNK = 64 * 1024
-"""Bytes sent at a time: a chunk for every line would cost more than the line."""
+PACKED = "application/gzip"
 
 
 class ExportQuery(Schema):
-    """grading, kappa: how several judgments become the target of a preference (docs/formats.md)."""
+    """grading, kappa, consensus: how several judgments become the target of a preference. layout, margin: how a
+    preference is written (docs/formats.md). gzip: packed."""
 
     format: FileFormat = "judgments"
-    grading: Literal["choice", "graded"] = "choice"
+    file_type: FileType = "jsonl"
+    gzip: bool = False
+    grading: Grading = "choice"
     kappa: Annotated[float, Field(gt=0, le=100)] = 1.0
+    consensus: Consensus = "votes"
+    layout: Layout = "conversational"
+    margin: bool = False
     include_simulated: bool = True
 
 
@@ -34,37 +48,30 @@ class ExportQuery(Schema):
     "/projects/{slug}/export",
     auth=READ,
     operation_id="export_project",
-    summary="Export as JSONL",
+    summary="Export as a file",
     openapi_extra={
-        "responses": {200: {"description": "One JSON object a line.", "content": {MEDIA_TYPE: {"schema": {}}}}}
+        "responses": {
+            200: {
+                "description": "The file: of JSONL, one object a line.",
+                "content": {kind: {"schema": {}} for kind in (*CONTENT_TYPES.values(), PACKED)},
+            }
+        }
     },
 )
 def export_project(request: TokenRequest, slug: str, query: Query[ExportQuery]) -> StreamingHttpResponse:
     """Streamed, however large. Only what counts leaves: the newest version of each judgment that was not undone."""
     project = project_for(request, slug, role=Role.ADMIN)
+    chosen = query.model_dump(exclude={"file_type", "gzip"})
+    with refused("query"):
+        check_type(query.format, query.file_type)
+        rows = lines(project, **chosen)
     with transaction.atomic():
-        AuditEntry.objects.record(Verb.EXPORTED, by=request.user, project=project, format=query.format)
-    response = StreamingHttpResponse(written(project, query), content_type=MEDIA_TYPE)
-    response["Content-Disposition"] = f'attachment; filename="{project.slug}-{query.format}.jsonl"'
+        AuditEntry.objects.record(
+            Verb.EXPORTED, by=request.user, project=project, subject=query.format, file_type=query.file_type
+        )
+    # Begun by the server that writes it, after this request's own transactions are over: it holds one of its own.
+    pieces = encoded(at_one_moment(rows), format=query.format, file_type=query.file_type, packed=query.gzip)
+    response = StreamingHttpResponse(pieces, content_type=PACKED if query.gzip else CONTENT_TYPES[query.file_type])
+    name = f"{project.slug}-{query.format}.{query.file_type}{'.gz' if query.gzip else ''}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
-
-
-def written(project: Project, query: ExportQuery) -> Iterator[bytes]:
-    assert query.format in FORMATS
-    buffer = bytearray()
-    for line in lines(
-        project,
-        format=query.format,
-        grading=query.grading,
-        kappa=query.kappa,
-        include_simulated=query.include_simulated,
-    ):
-        buffer += written_line(line)
-        if len(buffer) >= CHUNK:
-            yield bytes(buffer)
-            buffer.clear()
-    yield bytes(buffer)
-
-
-def written_line(line: Any) -> bytes:
-    return (json.dumps(line, ensure_ascii=False, default=str) + "\n").encode()

@@ -1,5 +1,8 @@
 """Judgments that programs follow, and exports: everything once, in order, none passed over."""
 
+import csv
+import gzip
+import io
 import json
 import threading
 import uuid
@@ -10,7 +13,7 @@ import pytest
 from django.db import connection, transaction
 
 from annotation import actions, queue
-from annotation.export import FORMATS, lines
+from annotation.export import FORMATS, files, lines
 from annotation.models import AuditEntry, Judgment, Project, User
 from tests.annotation.api.conftest import Program, Programs
 from tests.annotation.conftest import make_tasks
@@ -124,7 +127,44 @@ def test_exports_are_the_lines_of_the_command(
     assert response["Content-Type"] == "application/jsonl"
     told = [json.loads(line) for line in b"".join(response.streaming_content).splitlines()]
     assert told == json.loads(json.dumps(list(lines(project, format=format)), default=str))
-    assert AuditEntry.objects.filter(verb="data.exported").get().details == {"format": format}
+    entry = AuditEntry.objects.get(verb="data.exported")
+    assert (entry.subject, entry.details) == (format, {"file_type": "jsonl"})
+
+
+def test_an_export_takes_what_the_page_takes(project: Project, alice: User, carol: User, program: Programs) -> None:
+    (task,) = make_tasks(project, 1)
+    judge(alice, project, strength=3, preferred=task.response_a)
+    admin = program(carol, "read")
+    chosen = "format=preferences&file_type=csv&gzip=true&layout=transcript&margin=true&consensus=majority"
+    response = admin.client.get(f"/api/v1/projects/{project.slug}/export?{chosen}", headers=admin.headers)
+    assert response["Content-Type"] == "application/gzip"
+    assert response["Content-Disposition"].endswith(f'filename="{project.slug}-preferences.csv.gz"')
+    table = gzip.decompress(b"".join(response.streaming_content)).decode("utf-8-sig")
+    (line,) = csv.DictReader(io.StringIO(table))
+    assert (line["margin"], line["target"]) == ("3.0", "1.0")
+    assert line["chosen"].startswith("\n\nHuman: ") or line["chosen"].startswith("'\n\nHuman: ")
+    status, problem = admin.get(f"projects/{project.slug}/export", format="label_studio", file_type="csv")
+    assert (status, "choose JSONL or JSON" in problem["detail"]) == (422, True)
+    assert admin.get(f"projects/{project.slug}/export", layout="round")[0] == 422
+
+
+def test_an_export_is_of_one_moment(
+    project: Project, alice: User, carol: User, program: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes while the file is written does not change it."""
+    monkeypatch.setattr(files, "PIECE", 1)
+    make_tasks(project, 2)
+    judge(alice, project)
+    judge(alice, project)
+    admin = program(carol, "read")
+    response = admin.client.get(f"/api/v1/projects/{project.slug}/export", headers=admin.headers)
+    pieces = iter(response.streaming_content)
+    assert len(next(pieces).splitlines()) == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        assert cursor.fetchone() == ("repeatable read",)
+    assert len(list(pieces)) == 1
+    response.close()
 
 
 def test_exports_are_for_admins(reviewer: Program, project: Project) -> None:
