@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from annotation import webhooks
+from annotation.actions import imports
 
 
 @shared_task(name="config.tasks.deliver_webhooks")
@@ -13,3 +14,8 @@ def deliver_webhooks() -> None:
 @shared_task(name="config.tasks.prune_webhooks")
 def prune_webhooks() -> None:
     webhooks.prune()
+
+
+@shared_task(name="config.tasks.prune_uploads")
+def prune_uploads() -> None:
+    imports.prune_uploads()

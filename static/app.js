@@ -18,10 +18,13 @@ const say = (text) => {
   place.hidden = !text;
 };
 document.addEventListener("htmx:beforeRequest", () => say(""));
-document.addEventListener("htmx:sendError", () => say(document.body.dataset.unreachable));
+// The sentences are the body's, or those of what asked: what asks again by itself says so.
+const sentence = (event, name) => event.target.closest(`[data-${name}]`).dataset[name];
+document.addEventListener("htmx:sendError", (event) => say(sentence(event, "unreachable")));
+document.addEventListener("htmx:timeout", (event) => say(sentence(event, "unreachable")));
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
-  say(status === 401 || status === 403 ? document.body.dataset.refused : document.body.dataset.failed);
+  say(sentence(event, status === 401 || status === 403 ? "refused" : "failed"));
 });
 
 // Menus close when the attention goes elsewhere; a language is set as soon as it is chosen.

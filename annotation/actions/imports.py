@@ -6,11 +6,16 @@ goes on; two pages take turns. A step is one transaction, so that nothing comes 
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import io
+import os
+import re
 import time
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
@@ -26,6 +31,14 @@ from annotation.uploads import keep, path_of
 STEP_SECONDS = 1.5
 """How long a step takes in records before it answers; the last batch may take it a little beyond."""
 COUNTS = ("num_lines", "num_prompts", "num_responses", "num_tasks", "num_judgments", "num_known_judgments", "num_golds")
+
+KEEP_FOR = datetime.timedelta(days=7)
+"""How long a file waits for its next step."""
+ORPHANED_AFTER = datetime.timedelta(hours=1)
+"""How long a file may lie there before its import is written down."""
+UNFINISHED = (Import.Status.UPLOADED, Import.Status.RUNNING)
+KEY = re.compile("[0-9a-f]{32}")
+"""What a kept file is called."""
 
 
 def keep_upload(project: Project, upload: UploadedFile[Any], *, by: User | None) -> Import:
@@ -47,11 +60,11 @@ def keep_upload(project: Project, upload: UploadedFile[Any], *, by: User | None)
 
 
 @transaction.atomic
-def start_import(pk: int, *, by: User | None, **settings: Any) -> Import:
+def start_import(pk: int, *, by: User | None, **chosen: Any) -> Import:
     """Set how the file is read and let it run. One that runs already, or is over, stays as it is."""
     row = Import.objects.select_for_update(of=("self",)).select_related("project").get(pk=pk)
     if row.status == Import.Status.UPLOADED:
-        for name, value in settings.items():
+        for name, value in chosen.items():
             setattr(row, name, value)
         row.status = Import.Status.RUNNING
         row.save()
@@ -75,6 +88,8 @@ def take_step(pk: int, *, by: User | None, seconds: float = STEP_SECONDS) -> Imp
 def _go_on(row: Import, *, by: User | None, until: float) -> None:
     """The caller holds the import's row."""
     report, options = ImportReport(), options_of(row)
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path_of(row.key))  # for prune_uploads()
     lock(row.project)
     is_over = True
     with _file_of(row) as file:
@@ -114,11 +129,42 @@ def _file_of(row: Import) -> BinaryIO:
 def cancel_import(pk: int, *, by: User | None) -> Import:
     """What came in stays; the rest of the file is thrown away."""
     row = Import.objects.select_for_update(of=("self",)).select_related("project").get(pk=pk)
-    if row.status in (Import.Status.UPLOADED, Import.Status.RUNNING):
+    if row.status in UNFINISHED:
         _finish(row, Import.Status.CANCELLED)
         row.save()
         AuditEntry.objects.record(Verb.IMPORT_CANCELLED, by=by, project=row.project, subject=f"import {row.pk}")
     return row
+
+
+def prune_uploads() -> int:
+    """Throw away the files that nobody needs any more; returns how many. Run by the scheduler.
+
+    A file's time is that of its last step. One that rests for KEEP_FOR is given up: what came in of it stays. One that
+    no import speaks of, because its project is gone or its upload broke off, goes after ORPHANED_AFTER.
+    """
+    now, folder, num = time.time(), Path(settings.UPLOADS_DIR), 0
+    for path in folder.iterdir() if folder.is_dir() else ():
+        try:
+            rested = now - path.stat().st_mtime
+        except FileNotFoundError:  # thrown away meanwhile
+            continue
+        if rested > ORPHANED_AFTER.total_seconds():
+            num += _prune(path, is_too_old=rested > KEEP_FOR.total_seconds())
+    return num
+
+
+@transaction.atomic
+def _prune(path: Path, *, is_too_old: bool) -> bool:
+    imports = Import.objects.filter(key=path.name, status__in=UNFINISHED) if KEY.fullmatch(path.name) else None
+    if imports is None or not imports.exists():
+        path.unlink(missing_ok=True)
+        return True
+    row = imports.select_related("project").select_for_update(skip_locked=True, of=("self",)).first()
+    if row is None or not is_too_old:
+        return False
+    _finish(row, Import.Status.CANCELLED)
+    row.save()
+    return True
 
 
 def _finish(row: Import, status: Import.Status) -> None:

@@ -8,5 +8,9 @@ from config.celery import app
 def test_every_scheduled_task_is_known_to_workers() -> None:
     app.loader.import_default_modules()
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-    assert {"config.tasks.deliver_webhooks", "training.tasks.sweep_stale_runs"} <= scheduled
+    assert {
+        "config.tasks.deliver_webhooks",
+        "config.tasks.prune_uploads",
+        "training.tasks.sweep_stale_runs",
+    } <= scheduled
     assert scheduled <= set(app.tasks)
