@@ -11,7 +11,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Count, F, Q, Subquery
+from django.db.models import Count, F, Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
@@ -33,23 +33,6 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def withdrawn(self) -> TaskQuerySet:
         return self.filter(is_withdrawn=True)
-
-    def waiting_for(self, user: User) -> TaskQuerySet:
-        """What the queue can still give this person: what they hold, open questions and due repeats not had yet.
-
-        Gold tasks are left out, held ones too: a number that rises when one is lent would give it away.
-        """
-        assignments = Assignment.objects.of(user)
-        had = assignments.exclude(status=Assignment.Status.EXPIRED).values("task")
-        said = Judgment.objects.counted().of(user)
-        long_ago = said.order_by("-created_at").values("created_at")[REPEAT_AFTER - 1 : REPEAT_AFTER]
-        due = Q(reserved_for=user, repeat_of__in=said.filter(created_at__lt=Subquery(long_ago)).values("task"))
-        return self.filter(
-            Q(pk__in=assignments.live().values("task")) & ~Q(control="gold")
-            | Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
-            & (Q(control="") | due)
-            & ~Q(pk__in=had)
-        )
 
     def questions(self) -> TaskQuerySet:
         """Tasks asked for the answers' sake, not to measure people: neither gold nor repeats."""

@@ -8,14 +8,15 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from annotation.models import Judgment, Membership, Project, Role, Task, User
+from annotation.models import Judgment, Membership, Project, Role, User
 from annotation.views.access import PersonRequest, person_required
+from annotation.waiting import Waiting, waiting
 
 
 class ProjectRow(NamedTuple):
     project: Project
     role: Role
-    num_waiting: int
+    waiting: Waiting
     num_today: int
     num_judged: int
 
@@ -34,20 +35,20 @@ def rows_of(user: User) -> list[ProjectRow]:
     memberships = Membership.objects.filter(user=user, is_paused=False).select_related("project")
     projects = [membership.project for membership in memberships]
     own = Judgment.objects.counted().of(user)
-    waiting = by_project(Task.objects.waiting_for(user).filter(project__in=projects), "project")
+    waits = waiting(user, projects)
     judged = by_project(own, "task__project")
     today = by_project(own.since(timezone.localtime().replace(hour=0, minute=0, second=0)), "task__project")
     rows = [
         ProjectRow(
             membership.project,
             Role(membership.role),
-            waiting.get(membership.project_id, 0),
+            waits[membership.project_id],
             today.get(membership.project_id, 0),
             judged.get(membership.project_id, 0),
         )
         for membership in memberships
     ]
-    return sorted(rows, key=lambda row: (row.num_waiting == 0, row.project.name))
+    return sorted(rows, key=lambda row: (row.waiting.num == 0, row.project.name))
 
 
 def by_project(rows: QuerySet[Any], field: str) -> dict[int, int]:

@@ -20,10 +20,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotation import actions
 from annotation.agreement import Estimate, Reason, Share, agreement
 from annotation.forms import ProjectForm
-from annotation.models import Assignment, Judgment, Project, Role, Task, User
+from annotation.models import Assignment, Judgment, Project, Role, User
 from annotation.quality import Figure, whole_of
 from annotation.views.access import PersonRequest, person_required, project_for
 from annotation.votes import By, Which, comparisons, fingerprint
+from annotation.waiting import waiting
 
 KEPT_SECONDS = 60
 """Of the quality figures: gold tasks may change while no label does."""
@@ -84,7 +85,7 @@ def project(request: PersonRequest, slug: str) -> HttpResponse:
         "project": found,
         "role": role,
         "guidelines": found.current_guidelines,
-        "num_waiting": Task.objects.waiting_for(request.user).filter(project=found).count(),
+        "waiting": waiting(request.user, [found])[found.pk],
         "own": own.aggregate(
             num=Count("pk"),
             today=Count("pk", filter=Q(created_at__gte=start_of_day(0))),
