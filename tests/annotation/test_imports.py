@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import gzip
 import io
 import json
-import os
 import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +19,8 @@ from pytest_django import DjangoAssertNumQueries
 from annotation.actions import add_webhook, publish_guidelines
 from annotation.actions import imports as importing_step
 from annotation.actions.imports import (
-    KEEP_FOR,
-    ORPHANED_AFTER,
     cancel_import,
     keep_upload,
-    prune_uploads,
     start_import,
     take_step,
 )
@@ -311,60 +304,6 @@ def test_webhooks_are_told_what_came_in(project: Project, carol: User, monkeypat
         [16, 1, 15, 30, 15, 15, True],
         [10, 0, 10, 20, 10, 10, False],
     ]
-
-
-class TestPruning:
-    """A file's time is that of its last step."""
-
-    @staticmethod
-    def rest(path: Path, rested: datetime.timedelta) -> None:
-        then = time.time() - rested.total_seconds() - 1
-        os.utime(path, (then, then))
-
-    @pytest.fixture
-    def rows(self, project: Project, carol: User, monkeypatch: pytest.MonkeyPatch) -> list[Import]:
-        """One not started, one left running."""
-        monkeypatch.setattr(importing, "BATCH", 10)
-        rows = [keep_upload(project, SimpleUploadedFile("a", jsonl(pairs(15, n))), by=carol) for n in (0, 15)]
-        start_import(rows[1].pk, by=carol, format="auto")
-        take_step(rows[1].pk, by=carol, seconds=0)
-        return rows
-
-    def test_what_rests_too_long_is_given_up(
-        self, rows: list[Import], uploads: Path, project: Project, django_capture_on_commit_callbacks: Any
-    ) -> None:
-        for path in uploads.iterdir():
-            self.rest(path, ORPHANED_AFTER)
-        assert prune_uploads() == 0
-        for path in uploads.iterdir():
-            self.rest(path, KEEP_FOR)
-        with django_capture_on_commit_callbacks(execute=True):
-            assert prune_uploads() == 2
-        assert list(uploads.iterdir()) == []
-        assert [(row.status, row.num_lines) for row in Import.objects.order_by("pk")] == [
-            ("cancelled", 0),
-            ("cancelled", 10),
-        ]
-        assert project.tasks.count() == 10, "what came in stays"
-
-    def test_a_step_begins_its_time_anew(self, rows: list[Import], uploads: Path, carol: User) -> None:
-        self.rest(uploads / rows[1].key.hex, KEEP_FOR)
-        take_step(rows[1].pk, by=carol, seconds=-1)
-        Import.objects.filter(pk=rows[1].pk).update(status="running")
-        assert prune_uploads() == 0
-
-    def test_what_no_import_speaks_of_goes(self, rows: list[Import], uploads: Path, project: Project) -> None:
-        (uploads / "tmp1.upload").write_bytes(b"x")
-        (uploads / f"{uuid.uuid4().hex}.raw").write_bytes(b"x")
-        project.imports.all().delete()
-        assert prune_uploads() == 0, "it may be on its way in"
-        for path in uploads.iterdir():
-            self.rest(path, ORPHANED_AFTER)
-        assert prune_uploads() == 4
-        assert list(uploads.iterdir()) == []
-
-    def test_no_folder_is_no_trouble(self, db: None) -> None:
-        assert prune_uploads() == 0
 
 
 def test_a_page_that_loses_the_server_asks_again(project: Project, carol: User) -> None:
