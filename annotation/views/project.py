@@ -180,8 +180,8 @@ def bars_of(found: Project) -> list[Bar]:
 
 
 @person_required
-@permission_required("annotation.add_project", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
+@permission_required("annotation.add_project", raise_exception=True)
 def project_new(request: PersonRequest) -> HttpResponse:
     form = ProjectForm(request.POST or None)
     if form.is_valid():

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Project, Role
 from training import actions, answers, diffs, reports
@@ -33,7 +33,7 @@ ORDER_NAMES = {
 
 
 @login_required
-@require_GET
+@require_safe
 def compare(request: PersonRequest) -> HttpResponse:
     """Any two versions of one project. Without two in the address it asks for them."""
     if None in (asked_number(request.GET, "a"), asked_number(request.GET, "b")):

@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from annotation.models import Project, Role
 from training.loop import Loop
@@ -11,7 +11,7 @@ from training.views.requests import PersonRequest, asked_text, find_project, pol
 
 
 @login_required
-@require_GET
+@require_safe
 def dashboard(request: PersonRequest) -> HttpResponse:
     projects = list(Project.objects.with_role(request.user, Role.REVIEWER))
     slug = asked_text(request.GET, "project")

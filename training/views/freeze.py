@@ -16,7 +16,7 @@ from training.views.requests import PersonRequest, find_project
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def freeze(request: PersonRequest, slug: str) -> HttpResponse:
     project = find_project(request, slug, role=Role.ADMIN)
     form = FreezeForm(request.POST or None)

@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Project, Role
 from training import actions, reports
@@ -42,7 +42,7 @@ def family_tree(versions: Iterable[ModelVersion]) -> list[Branch]:
 
 
 @login_required
-@require_GET
+@require_safe
 def models(request: PersonRequest) -> HttpResponse:
     versions = list(
         ModelVersion.objects.visible_to(request.user).with_origins().select_related("project").order_by("id")
@@ -57,7 +57,7 @@ def models(request: PersonRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def model(request: PersonRequest, pk: int) -> HttpResponse:
     version = find_version(request, pk)
     context = _about(version) | {

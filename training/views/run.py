@@ -14,7 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Role
 from training import actions, charts, curves, reports
@@ -25,7 +25,7 @@ from training.views.requests import PersonRequest, asked_number, find_run, poll
 
 @csp_update(settings.CHART_PAGE_CSP)
 @login_required
-@require_GET
+@require_safe
 def run(request: PersonRequest, pk: int) -> HttpResponse:
     run = find_run(request, pk)
     page = reports.RunPage(run, can_change=run.project.role_of(request.user) == Role.ADMIN)
@@ -38,7 +38,7 @@ def run(request: PersonRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
     """Points of every line of the run after a step: {"lines": {source: {"x": [], "y": []}}, "after", "is_finished"}."""
     run = find_run(request, pk)
@@ -61,7 +61,7 @@ def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
     """One chart in numbers, for whoever does not see it."""
     run = find_run(request, pk)
@@ -73,7 +73,7 @@ def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def run_csv(request: PersonRequest, pk: int) -> StreamingHttpResponse:
     """Every value the run wrote, one line a step."""
     run = find_run(request, pk)

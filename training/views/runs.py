@@ -9,7 +9,7 @@ from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.models import Project, Role
 from training import actions
@@ -30,7 +30,7 @@ PAGE_SIZE = 50
 
 
 @login_required
-@require_GET
+@require_safe
 def runs(request: PersonRequest) -> HttpResponse:
     found = Run.objects.visible_to(request.user).with_origins().select_related("project", "version", "created_by")
     chosen = {key: asked_text(request.GET, key) for key in ("project", "kind", "status")}
@@ -56,7 +56,7 @@ LOOKUPS = {"project": "project__slug", "kind": "kind", "status": "status"}
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def run_new(request: PersonRequest) -> HttpResponse:
     """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes."""
     number = asked_number(request.GET, "from")
