@@ -6,18 +6,24 @@ address of theirs may have come to life. That each text is there at all is teste
 
 from __future__ import annotations
 
+import datetime
 import json
+import uuid
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation import actions
 from annotation.actions import imports
 from annotation.models import (
+    Assignment,
+    Candidate,
     Criterion,
     Guidelines,
     Judgment,
@@ -89,17 +95,25 @@ def test_the_reader_sees_what_comes_alive() -> None:
     assert [attack for attack in ATTACKS[:3] + ATTACKS[4:6] if not alive(attack)] == []
 
 
+Hostile = tuple[Project, User, dict[str, int]]
+
+
 @pytest.fixture
-def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict[str, int]]:
-    """A project in which every text that somebody may write is an attack."""
+def hostile(db: None, settings: Any, tmp_path: Path) -> Hostile:
     settings.RUNS_DIR = settings.UPLOADS_DIR = tmp_path
+    return make_hostile(tmp_path)
+
+
+def make_hostile(folder: Path) -> Hostile:
+    """A project in which every text that somebody may write is an attack; runs' files go to `folder`."""
     project = Project.objects.create(slug="support", name=ATTACKS[1], description=ATTACK, overlap=2)
     dana = User.objects.create_user("dana", first_name=ATTACKS[0][:30])
     other = User.objects.create(username=f"<script>{MARK}()</script>")
     for user in (dana, other):
         actions.add_member(project, user=user, role=Role.ADMIN)
     project.voidings.create(annotator=other, reason=ATTACK, voided_by=other)
-    Guidelines.objects.create(project=project, version=1, text=ATTACK)
+    for version in (1, 2):
+        Guidelines.objects.create(project=project, version=version, text=f"{ATTACK} {version}")
     actions.create_token(dana, name=ATTACKS[0], scopes=["read"], project=project)
     hook = actions.add_webhook(project, url=f"https://example.org/?{ATTACKS[1]}", events=["import.finished"], by=dana)
     Webhook.objects.update(disabled_reason=ATTACK)
@@ -111,6 +125,10 @@ def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict
     a, b = (rows.answer(prompt, f"{ATTACK} {n}", source=ATTACKS[n]) for n in range(2))
     project.tasks.create(prompt=prompt, kind="comparison", response_a=a, response_b=b, overlap=2)
     project.tasks.create(prompt=prompt, kind="rating", response_a=a, overlap=2, priority=-1)
+
+    ann = User.objects.create_user("ann")
+    actions.add_member(project, user=ann, role=Role.ANNOTATOR)
+    said = [rank(project, prompt, by=user) for user in (dana, ann)]
 
     base, frozen = rows.base(project), rows.snapshot(project)
     scorer = rows.reward_model(project, model=base, snapshot=frozen)
@@ -124,35 +142,54 @@ def hostile(db: None, settings: Any, tmp_path: Any) -> tuple[Project, User, dict
         status="failed", error=f"as the error {ATTACK}", warnings=[f"as a warning {ATTACK}"]
     )
     StageChange.objects.create(version=tuned, stage="approved", reason=ATTACK, by=other)
-    folder = tmp_path / str(tuned.run.pk)
-    folder.mkdir(parents=True)
-    (folder / "stderr.txt").write_text(f"in the log {ATTACK}")
+    files_of_run = folder / str(tuned.run.pk)
+    files_of_run.mkdir(parents=True)
+    (files_of_run / "stderr.txt").write_text(f"in the log {ATTACK}")
     lines = [{"prompt": ATTACK, "responses": [ATTACK, {"text": "x", "source": ATTACKS[1]}], ATTACKS[0]: 1}, {ATTACK: 1}]
     sent = SimpleUploadedFile(f"{ATTACKS[1]}.jsonl", "\n".join(map(json.dumps, lines)).encode())
     looked_at, over = (imports.keep_upload(project, sent, by=other) for _ in range(2))
     project.imports.filter(pk=over.pk).update(status="done", num_problems=1)
     over.problems.create(line=1, sentence=f"as a problem {ATTACK}")
-    files = {"looked_at": looked_at.pk, "over": over.pk}
+    files = {"looked_at": looked_at.pk, "over": over.pk, "said": said[0].pk, "said_by_ann": said[1].pk}
     return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, **files}
 
 
-def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, dict[str, int]]) -> None:
+def rank(project: Project, prompt: Prompt, *, by: User) -> Assignment:
+    """Somebody's ranking of three answers, with a rationale: what the pages of one's own judgments show."""
+    answers = [rows.answer(prompt, f"{ATTACK} for {by} {n}", source=ATTACKS[n]) for n in range(3)]
+    pks = [answer.pk for answer in answers]
+    task = project.tasks.create(prompt=prompt, kind="ranking", response_a=answers[0], candidate_ids=pks, num_leased=1)
+    Candidate.objects.bulk_create(Candidate(task=task, response=answer) for answer in answers)
+    lent = Assignment.objects.create(
+        task=task, annotator=by, is_swapped=False, order=pks, expires_at=timezone.now() + datetime.timedelta(hours=1)
+    )
+    ranks = {pk: place for place, pk in enumerate(pks, 1)}
+    actions.judge(lent, by=by, submission_key=uuid.uuid4(), ranks=ranks, rationale=ATTACK)
+    return lent
+
+
+def pages_with_foreign_text(hostile: Hostile) -> list[str]:
+    """The addresses of every page that shows what somebody wrote, for an admin."""
     project, dana, pks = hostile
-    browser = Client()
-    browser.force_login(dana)
     invited = actions.invite(project, by=User.objects.get(username__startswith="<"), role=Role.ADMIN)
-    slug, run = project.slug, reverse("training:run", args=[pks["run"]])
-    paths = [
+    slug = project.slug
+    return [
         reverse("annotation:home"),
-        *(reverse(f"annotation:{name}", args=[slug]) for name in ("project", "annotate", "guidelines")),
+        *(
+            reverse(f"annotation:{name}", args=[slug])
+            for name in ("project", "annotate", "guidelines", "guidelines_versions")
+        ),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("people", "tasks", "tasks_new", "leaderboard")),
         reverse("annotation:gold_task", args=[slug, project.tasks.filter(kind="comparison").first().pk]),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("agreement", "consensus", "adjudicate", "decided")),
-        reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).get().pk]),
+        reverse("annotation:person", args=[slug, project.memberships.exclude(user=dana).earliest("pk").pk]),
         reverse("annotation:webhooks", args=[slug]),
         reverse("annotation:webhook", args=[slug, Webhook.objects.get().pk]),
         *(reverse(f"annotation:{name}", args=[slug]) for name in ("invitations", "audit", "settings")),
         reverse("annotation:criterion", args=[slug, project.criteria.get().pk]),
+        *(reverse(f"annotation:{name}", args=[slug]) for name in ("judgments", "gold", "tasks_new")),
+        reverse("annotation:revise", args=[pks["said"]]),
+        reverse("annotation:gold_task", args=[slug, project.tasks.filter(kind="comparison").earliest("pk").pk]),
         reverse("annotation:invitation", args=[invited.token]),
         reverse("annotation:account"),
         reverse("annotation:tokens"),
@@ -162,12 +199,20 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         reverse("training:freeze", args=[slug]),
         reverse("training:dashboard"),
         reverse("training:run_new") + f"?project={slug}&kind=policy",
-        run,
+        reverse("training:run", args=[pks["run"]]),
         reverse("training:models"),
         reverse("training:model", args=[pks["b"]]),
         reverse("training:compare"),
         reverse("training:compare") + f"?a={pks['a']}&b={pks['b']}",
     ]
+
+
+def test_nothing_foreign_comes_alive_on_any_page(hostile: Hostile) -> None:
+    _, dana, pks = hostile
+    browser = Client()
+    browser.force_login(dana)
+    run = reverse("training:run", args=[pks["run"]])
+    paths = pages_with_foreign_text(hostile)
     pages = {path: browser.get(path).content.decode() for path in paths}
     assert [path for path, page in pages.items() if MARK not in page] == [], (
         "a page without foreign text proves nothing"
@@ -177,7 +222,7 @@ def test_nothing_foreign_comes_alive_on_any_page(hostile: tuple[Project, User, d
         assert f"{place} &lt;script&gt;" in pages[run] or f"{place} <p>" in pages[run], place
 
 
-def test_a_rating_and_what_is_sent_back_with_an_error(hostile: tuple[Project, User, dict[str, int]]) -> None:
+def test_a_rating_and_what_is_sent_back_with_an_error(hostile: Hostile) -> None:
     project, dana, _ = hostile
     browser = Client()
     browser.force_login(dana)
@@ -195,9 +240,9 @@ def test_a_rating_and_what_is_sent_back_with_an_error(hostile: tuple[Project, Us
         browser.post(reverse("annotation:skip", args=[lent.pk]), {"reason": "unclear"})
 
 
-def test_a_disagreement_and_its_verdict(hostile: tuple[Project, User, dict[str, int]]) -> None:
+def test_a_disagreement_and_its_verdict(hostile: Hostile) -> None:
     project, dana, _ = hostile
-    other = User.objects.exclude(pk=dana.pk).get(memberships__project=project)
+    other = User.objects.get(username__startswith="<")
     task = project.tasks.get(kind="comparison")
     for user, strength in ((dana, 3), (other, -3)):
         given = said(task, user, strength)
