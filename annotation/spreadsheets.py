@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def safe(value: object) -> object:
-    """A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay numbers."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+from annotation.columns import harmless
 
 
-def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> HttpResponse:
-    """A file to download; an empty cell is a figure that is not defined."""
-    response = HttpResponse(content_type="text/csv; charset=utf-8")
+def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> StreamingHttpResponse:
+    """A file to download, written row by row as it is read; an empty cell is a figure that is not defined."""
+    response = StreamingHttpResponse(lines(head, rows), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
-    writer = csv.writer(response)
-    writer.writerow(head)
-    writer.writerows([["" if value is None else safe(value) for value in row] for row in rows])
     return response
+
+
+def lines(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    writer = csv.writer(Line())
+    yield writer.writerow(head)
+    for row in rows:
+        yield writer.writerow([harmless(value) if isinstance(value, str) else value for value in row])
+
+
+class Line:
+    """A file that csv writes into, and that gives back what it was given."""
+
+    def write(self, text: str) -> str:
+        return text

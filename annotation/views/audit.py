@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from annotation.models import AuditEntry, Project, Role, User, Verb
 from annotation.models.record import AuditEntryQuerySet
-from annotation.spreadsheets import safe
+from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
 
 PAGE_SIZE = 50
@@ -73,9 +72,8 @@ def audit(request: PersonRequest, slug: str) -> HttpResponse:
 def audit_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
     rows = chosen(project, AuditFilterForm(request.GET, project=project)).with_people()
-    response = StreamingHttpResponse(lines(rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="audit-{project.slug}.csv"'
-    return response
+    head = ["at", "who", "verb", "about", "subject", "details", "address"]
+    return csv_file(f"audit-{project.slug}.csv", head, cells(rows))
 
 
 def chosen(project: Project, form: AuditFilterForm) -> AuditEntryQuerySet:
@@ -98,21 +96,11 @@ def midnight(day: datetime.date | None) -> datetime.datetime | None:
     return timezone.make_aware(datetime.datetime.combine(day, datetime.time()))
 
 
-class Line:
-    """A file that csv writes into, and that gives back what it was given."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
-def lines(rows: AuditEntryQuerySet) -> Iterator[str]:
-    writer = csv.writer(Line())
-    yield writer.writerow(["at", "who", "verb", "about", "subject", "details", "address"])
+def cells(rows: AuditEntryQuerySet) -> Iterator[list[str]]:
     for entry in rows.iterator(chunk_size=1000):
         details = json.dumps(entry.details, ensure_ascii=False) if entry.details else ""
         people = [name(entry.actor, entry.actor_id), name(entry.about, entry.about_id)]
-        cells = [entry.at.isoformat(), people[0], entry.verb, people[1], entry.subject, details, entry.address or ""]
-        yield writer.writerow([safe(cell) for cell in cells])
+        yield [entry.at.isoformat(), people[0], entry.verb, people[1], entry.subject, details, entry.address or ""]
 
 
 def name(person: User | None, pk: int | None) -> str:

@@ -106,4 +106,4 @@ def text_of(user: User, path: str, **values: Any) -> str:
     """The page that person gets there."""
     response = browser_of(user).get(path, values)
     assert response.status_code == 200
-    return response.content.decode()
+    return response.getvalue().decode()

@@ -50,7 +50,7 @@ def judged(project: Project, people: list[User]) -> list[Task]:
 def table_of(user: User, name: str, **values: Any) -> list[dict[str, str]]:
     response = browser_of(user).get(PATH + "csv/", {"table": name, **values})
     assert response.status_code == 200 and response["Content-Type"].startswith("text/csv")
-    return list(csv.DictReader(io.StringIO(response.content.decode())))
+    return list(csv.DictReader(io.StringIO(response.getvalue().decode())))
 
 
 def test_the_page_shows_what_the_functions_say(project: Project, judged: list[Task], bob: User) -> None:

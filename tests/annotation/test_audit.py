@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from annotation import actions
+from annotation.columns import unharmed
 from annotation.models import AuditEntry, Project, User, Verb, asked_from
 from tests.annotation.conftest import browser_of, text_of
 
@@ -58,8 +59,11 @@ def test_pages_go_on_below_the_last_entry(
     assert [text[:3] for text in seen] == [f"{number:03}" for number in reversed(range(120))]
 
 
-def test_as_csv(there: str, project: Project, carol: User) -> None:
-    AuditEntry.objects.record(Verb.EXPORTED, by=None, project=project, subject="=1+1", rows=[1, 2])
+@pytest.mark.parametrize("subject", ["=1+1", "\n=1+1", "'=1+1"])
+def test_as_csv(there: str, project: Project, carol: User, subject: str) -> None:
+    """As in every file that goes out: no cell is a formula, and each can be read back."""
+    AuditEntry.objects.record(Verb.EXPORTED, by=None, project=project, subject=subject, rows=[1, 2])
     response = browser_of(carol).get(there.rstrip("/") + ".csv", {"verb": "data.exported"})
-    [line] = csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode()))
-    assert line["subject"] == "'=1+1" and line["details"] == '{"rows": [1, 2]}' and line["who"] == ""
+    [line] = csv.DictReader(io.StringIO(response.getvalue().decode(), newline=""))
+    assert line["subject"] == "'" + subject and unharmed(line["subject"]) == subject
+    assert line["details"] == '{"rows": [1, 2]}' and line["who"] == ""
