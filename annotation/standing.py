@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from django.utils import timezone
-
+from annotation.days import start_of_day
 from annotation.models import Project, User
 from annotation.statements import prepared
 
@@ -35,6 +34,5 @@ class Standing(NamedTuple):
 
 
 def standing_of(user: User, project: Project) -> Standing:
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    rows = prepared(STANDING, {"user": user.pk, "project": project.pk, "midnight": midnight})
+    rows = prepared(STANDING, {"user": user.pk, "project": project.pk, "midnight": start_of_day()})
     return Standing(*rows[0])

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotation.agreement import Table, orders, table
+from annotation.days import midnight
 from annotation.models import Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet, TaskQuerySet
 
@@ -42,8 +43,7 @@ class Which:
         if self.by != By.ALL:
             judgments = judgments.filter(annotator__is_simulated=self.by == By.SIMULATED)
         if self.since is not None:
-            start = datetime.datetime.combine(self.since, datetime.time.min)
-            judgments = judgments.since(timezone.make_aware(start))
+            judgments = judgments.since(midnight(self.since))
         return judgments
 
 

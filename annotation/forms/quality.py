@@ -6,8 +6,9 @@ import datetime
 from typing import Any
 
 from django import forms
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from annotation.days import midnight
 
 
 class VoidForm(forms.Form):
@@ -37,7 +38,3 @@ class VoidForm(forms.Form):
         first, last = self.cleaned_data["first_day"], self.cleaned_data["last_day"]
         after = last + datetime.timedelta(days=1) if last and last < datetime.date.max else None
         return {"since": first and midnight(first), "until": after and midnight(after)}
-
-
-def midnight(day: datetime.date) -> datetime.datetime:
-    return timezone.make_aware(datetime.datetime.combine(day, datetime.time.min))

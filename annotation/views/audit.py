@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from annotation.days import midnight
 from annotation.models import AuditEntry, Project, Role, User, Verb
 from annotation.models.record import AuditEntryQuerySet
 from annotation.spreadsheets import csv_file
@@ -69,7 +69,7 @@ def audit(request: PersonRequest, slug: str) -> HttpResponse:
 
 @person_required
 @require_safe
-def audit_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
+def audit_csv(request: PersonRequest, slug: str) -> HttpResponseBase:
     project = project_for(request, slug, role=Role.ADMIN)
     rows = chosen(project, AuditFilterForm(request.GET, project=project)).with_people()
     head = ["at", "who", "verb", "about", "subject", "details", "address"]
@@ -85,15 +85,13 @@ def chosen(project: Project, form: AuditFilterForm) -> AuditEntryQuerySet:
     if values.get("person"):
         rows = rows.filter(actor=values["person"])
     first, last = values.get("first"), values.get("last")
-    end = midnight(last)
-    return rows.between(midnight(first), end and end + datetime.timedelta(days=1))
+    after = last and last < datetime.date.max and last + datetime.timedelta(days=1)
+    return rows.between(start_of(first), start_of(after or None))
 
 
-def midnight(day: datetime.date | None) -> datetime.datetime | None:
-    """Its first moment where the product is; None for none, and for a day that no clock can show."""
-    if day is None or not 1970 <= day.year < 9999:
-        return None
-    return timezone.make_aware(datetime.datetime.combine(day, datetime.time()))
+def start_of(day: datetime.date | None) -> datetime.datetime | None:
+    """None for none, and for a day that no clock can show."""
+    return midnight(day) if day and 1970 <= day.year < 9999 else None
 
 
 def cells(rows: AuditEntryQuerySet) -> Iterator[list[str]]:

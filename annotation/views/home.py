@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from annotation.days import start_of_day
 from annotation.models import Judgment, Membership, Project, Role, User
 from annotation.views.access import PersonRequest, person_required
 from annotation.waiting import Waiting, waiting
@@ -37,7 +37,7 @@ def rows_of(user: User) -> list[ProjectRow]:
     own = Judgment.objects.counted().of(user)
     waits = waiting(user, projects)
     judged = by_project(own, "task__project")
-    today = by_project(own.since(timezone.localtime().replace(hour=0, minute=0, second=0)), "task__project")
+    today = by_project(own.since(start_of_day()), "task__project")
     rows = [
         ProjectRow(
             membership.project,

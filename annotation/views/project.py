@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation import actions
 from annotation.agreement import Estimate, Reason, Share, agreement
+from annotation.days import start_of_day
 from annotation.forms import ProjectForm
 from annotation.models import Assignment, Judgment, Project, Role, User
 from annotation.quality import Figure, whole_of
@@ -88,7 +89,7 @@ def project(request: PersonRequest, slug: str) -> HttpResponse:
         "waiting": waiting(request.user, [found])[found.pk],
         "own": own.aggregate(
             num=Count("pk"),
-            today=Count("pk", filter=Q(created_at__gte=start_of_day(0))),
+            today=Count("pk", filter=Q(created_at__gte=start_of_day())),
             week=Count("pk", filter=Q(created_at__gte=start_of_day(6))),
             seconds=Sum("active_seconds"),
         ),
@@ -117,15 +118,10 @@ def quality_of(found: Project) -> Quality:
     return Quality(by == By.SIMULATED, agreement(comparisons(found, Which(by=by))).nominal, shares)
 
 
-def start_of_day(days_ago: int) -> datetime.datetime:
-    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - datetime.timedelta(days=days_ago)
-
-
 def overview_of(found: Project) -> Overview:
     """Five queries."""
     counted = Judgment.objects.counted().in_project(found)
-    by_program, is_today = Q(annotator__is_simulated=True), Q(created_at__gte=start_of_day(0))
+    by_program, is_today = Q(annotator__is_simulated=True), Q(created_at__gte=start_of_day())
     labels = counted.aggregate(
         num=Count("pk"),
         simulated=Count("pk", filter=by_program),
