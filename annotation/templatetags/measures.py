@@ -1,4 +1,4 @@
-"""Figures about people's work as they are read: shares, hours, moments, and small curves."""
+"""Figures as they are read on the pages of both sides: shares, durations, moments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NONE = "–"
 
 
 @register.filter
-def share(value: float | Literal[""] | None, digits: int = 1) -> str:
+def percent(value: float | Literal[""] | None, digits: int = 1) -> str:
     """A share from 0 to 1, in percent; a dash where it is not defined (a template's missing value is an empty text)."""
     if value is None or value == "":
         return NONE
@@ -25,11 +25,11 @@ def share(value: float | Literal[""] | None, digits: int = 1) -> str:
 
 
 @register.filter
-def work_time(seconds: float | Literal[""] | None) -> str:
-    """Hours and minutes, or minutes and seconds."""
+def duration(seconds: float | Literal[""] | None) -> str:
+    """Seconds as hours, minutes and seconds, the two largest of them."""
     if seconds is None or seconds == "":
         return NONE
-    minutes, left = divmod(round(seconds), 60)
+    minutes, left = divmod(max(round(seconds), 0), 60)
     hours, minutes_left = divmod(minutes, 60)
     if hours:
         return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes_left}

@@ -132,6 +132,9 @@ def test_the_list_is_filtered_and_paged_in_a_bounded_number_of_queries(
         page = browser.get(path).content.decode()
     assert page.count("/revise/") == 25 and "page 1 of 3" in page
     assert text_of(alice, path, page=3).count("/revise/") == 10
+    second = text_of(alice, path, page=2, kind="comparison")
+    assert 'rel="prev" href="?page=1&amp;kind=comparison"' in second
+    assert 'rel="next" href="?page=3&amp;kind=comparison"' in second, "paging must keep the filter"
     assert "No judgments yet" in text_of(alice, path, kind="rating")
 
 

@@ -21,16 +21,10 @@ def test_figure(value: float | None, text: str) -> None:
     assert figures.figure(value) == text.replace(" ", "\u202f")
 
 
-def test_signed_percent_and_none() -> None:
+def test_signed_and_none() -> None:
     assert figures.signed(0.5) == "+0.50"
     assert figures.signed(-0.5) == "−0.50"
-    assert figures.percent(0.8125) == "81.2\u202f%"
-    assert figures.signed(None) == figures.percent(None) == figures.duration(None) == "–"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (125, "2 min 5 s"), (7260, "2 h 1 min"), (-3, "0 s")])
-def test_duration(seconds: float, text: str) -> None:
-    assert figures.duration(seconds) == text
+    assert figures.signed(None) == "–"
 
 
 def test_ticks_become_code_and_nothing_else_becomes_markup() -> None:

@@ -1,11 +1,13 @@
-"""Figures as people read them: durations, shares, signed changes, and small curves drawn by the server as SVG."""
+"""Figures of runs as people read them: numbers, signed changes, and small curves drawn by the server as SVG.
+
+Shares, durations and moments are read by the filters of both sides: annotation/templatetags/measures.py.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django import template
 from django.utils.html import escape, format_html, format_html_join
-from django.utils.translation import gettext as _
 
 register = template.Library()
 
@@ -35,27 +37,6 @@ def signed(value: Any) -> str:
     if value in (None, ""):
         return NONE
     return f"{value:+.2f}".replace("-", "\u2212")
-
-
-@register.filter
-def percent(value: Any) -> str:
-    """A share from 0 to 1."""
-    return NONE if value in (None, "") else f"{100 * value:.1f}\u202f%"
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """Seconds as hours, minutes and seconds, the two largest of them."""
-    if seconds is None:
-        return NONE
-    whole = max(round(seconds), 0)
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
-    if minutes:
-        return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": left}
-    return _("%(seconds)d s") % {"seconds": left}
 
 
 @register.filter
