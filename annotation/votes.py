@@ -25,7 +25,9 @@ from annotation.models import Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet, TaskQuerySet
 
 
-class By(models.TextChoices):
+class Voters(models.TextChoices):
+    """Whose labels are looked at."""
+
     PEOPLE = "people", _("people")
     SIMULATED = "simulated", _("simulated annotators")
     ALL = "all", _("both")
@@ -35,13 +37,13 @@ class By(models.TextChoices):
 class Which:
     """Which judgments are looked at."""
 
-    by: str = By.ALL
+    by: str = Voters.ALL
     since: datetime.date | None = None
     """From the beginning of this day on; None: all."""
 
     def narrow(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
-        if self.by != By.ALL:
-            judgments = judgments.filter(annotator__is_simulated=self.by == By.SIMULATED)
+        if self.by != Voters.ALL:
+            judgments = judgments.filter(annotator__is_simulated=self.by == Voters.SIMULATED)
         if self.since is not None:
             judgments = judgments.since(midnight(self.since))
         return judgments

@@ -49,10 +49,15 @@ def draw(sums: Floats, replicates: int, seed: int) -> Floats:
         if len(kinds) * FEW_KINDS < num_prompts:
             counts = generator.multinomial(num_prompts, nums / num_prompts, size=size)
         else:
-            rows = (kind_of[generator.integers(num_prompts, size=num_prompts)] for _ in range(size))
-            counts = np.stack([np.bincount(row, minlength=len(kinds)) for row in rows])
+            times = (times_drawn(num_prompts, generator) for _ in range(size))
+            counts = np.stack([np.bincount(kind_of, each, minlength=len(kinds)) for each in times])
         drawn.append(counts @ kinds)
     return np.concatenate(drawn)
+
+
+def times_drawn(num_prompts: int, generator: np.random.Generator) -> Floats:
+    """(G,) one replicate: how often each prompt came up in G draws with replacement."""
+    return np.bincount(generator.integers(num_prompts, size=num_prompts), minlength=num_prompts).astype(np.float64)
 
 
 def estimate(value: float | None, drawn: Floats, num_prompts: int) -> Estimate:

@@ -29,7 +29,7 @@ from annotation.export.pairs import (
 from annotation.export.ranked import ranking_pairs
 from annotation.export.targets import Grading, mean_strength, rating_score
 from annotation.models import Judgment, Project, Rating, Task
-from annotation.votes import By, Which, pairs
+from annotation.votes import Voters, Which, pairs
 
 STRONGEST = 3
 """Ratings at the two ends of every scale are as far apart as “much better”."""
@@ -51,7 +51,7 @@ def preferences(
     majority, or weighted by how reliable each person is. In the latter two a reviewer's verdict wins over all votes.
     Raises ValueError with a sentence, at once, when the weighted consensus cannot be told.
     """
-    which = Which(by=By.ALL if include_simulated else By.PEOPLE)
+    which = Which(by=Voters.ALL if include_simulated else Voters.PEOPLE)
     settings = Settings(
         grading=grading,
         kappa=kappa,

@@ -6,11 +6,11 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from django.db import connection, models
-from django.utils.translation import gettext_lazy as _
+from django.db import connection
 
 from annotation.leaderboard.bradley_terry import Floats, Integers
 from annotation.models import Project
+from annotation.votes import Voters
 
 LENGTH_STEPS = 20
 """d = (length − other's) / (length + other's), −1 … 1, is kept in steps of 1/20, so that rows meet."""
@@ -67,15 +67,7 @@ FROM sized GROUP BY 1, 2, 3, 4
 """
 
 
-class Voters(models.TextChoices):
-    """Whose labels count on the leaderboard."""
-
-    PEOPLE = "people", _("people")
-    PROGRAMS = "simulated", _("simulated annotators")
-    ALL = "all", _("both")
-
-
-SIMULATED = {Voters.PEOPLE: [False], Voters.PROGRAMS: [True], Voters.ALL: [False, True]}
+SIMULATED = {Voters.PEOPLE: [False], Voters.SIMULATED: [True], Voters.ALL: [False, True]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

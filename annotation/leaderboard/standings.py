@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from annotation.agreement.drawing import Estimate, estimate, times_drawn
 from annotation.leaderboard.bradley_terry import Cells, Fit, Floats, Integers, connected, fit, unbroken
 from annotation.leaderboard.outcomes import Outcomes
 
@@ -21,15 +22,6 @@ AVERAGE = 1000
 """The rating of the average source; 400 points are odds of 10 to 1, as in chess."""
 POINTS = 400 / math.log(10)
 SEED = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Estimate:
-    """A figure and its 95 % interval; None where there is none, as with labels of a single prompt."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,9 +83,9 @@ def leaderboard(outcomes: Outcomes, *, replicates: int = REPLICATES, seed: int =
         matchups=_matchups(wins, num, np.argsort(-raw.strength[0], kind="stable")),
         groups=_named(outcomes, connected(size, outcomes.first, outcomes.second)),
         one_sided=_one_sided(outcomes, wins),
-        length_effect=None if spread == 0 else _estimate(1 / (1 + np.exp(-controlled.length_effect))),
+        length_effect=None if spread == 0 else _estimate(outcomes, 1 / (1 + np.exp(-controlled.length_effect))),
         num_votes=int(outcomes.votes.sum()),
-        num_prompts=len(np.unique(outcomes.prompt)),
+        num_prompts=_num_prompts(outcomes),
         left_out=left_out,
         has_converged=raw.has_converged and controlled.has_converged,
     )
@@ -119,15 +111,12 @@ def _most_compared(outcomes: Outcomes) -> tuple[Outcomes, list[str]]:
 
 def _draws(outcomes: Outcomes, *, replicates: int, seed: int) -> list[Floats]:
     """How often each prompt counts: once in the first replicate, which is the estimate; then as drawn."""
-    num_prompts = int(outcomes.prompt.max()) + 1
+    num_prompts = _num_prompts(outcomes)
     generator = np.random.default_rng(seed)
     once = [np.ones(num_prompts)]
     if num_prompts < 2:
         return once
-    return once + [
-        np.bincount(generator.integers(num_prompts, size=num_prompts), minlength=num_prompts).astype(np.float64)
-        for _replicate in range(replicates)
-    ]
+    return once + [times_drawn(num_prompts, generator) for _replicate in range(replicates)]
 
 
 def _fitted(outcomes: Outcomes, length: Floats, draws: list[Floats], *, with_length: bool) -> Fit:
@@ -147,7 +136,7 @@ def _fitted(outcomes: Outcomes, length: Floats, draws: list[Floats], *, with_len
 
 def _standings(outcomes: Outcomes, raw: Fit, controlled: Fit) -> list[Standing]:
     size = len(outcomes.sources)
-    ratings = [_estimate(AVERAGE + POINTS * raw.strength[:, source]) for source in range(size)]
+    ratings = [_estimate(outcomes, AVERAGE + POINTS * raw.strength[:, source]) for source in range(size)]
     votes = np.bincount(outcomes.first, outcomes.votes, size) + np.bincount(outcomes.second, outcomes.votes, size)
     ends = np.concatenate([outcomes.first, outcomes.second])
     pairs = np.unique(np.column_stack([ends, np.tile(outcomes.prompt, 2)]), axis=0)
@@ -159,7 +148,7 @@ def _standings(outcomes: Outcomes, raw: Fit, controlled: Fit) -> list[Standing]:
             Standing(
                 source=outcomes.sources[source],
                 rating=own,
-                controlled=_estimate(AVERAGE + POINTS * controlled.strength[:, source]),
+                controlled=_estimate(outcomes, AVERAGE + POINTS * controlled.strength[:, source]),
                 best=1 + sum(_low(other) > _high(own) for other in ratings),
                 worst=size - sum(_high(other) < _low(own) for other in ratings),
                 wins_against_average=1 / (1 + math.exp(-raw.strength[0, source])),
@@ -170,20 +159,21 @@ def _standings(outcomes: Outcomes, raw: Fit, controlled: Fit) -> list[Standing]:
     return standings
 
 
-def _estimate(replicates: Floats) -> Estimate:
+def _estimate(outcomes: Outcomes, replicates: Floats) -> Estimate:
     """The first is the estimate, the others its bootstrap distribution."""
-    if len(replicates) == 1:
-        return Estimate(float(replicates[0]), None, None)
-    low, high = np.percentile(replicates[1:], [2.5, 97.5])
-    return Estimate(float(replicates[0]), float(low), float(high))
+    return estimate(float(replicates[0]), replicates[1:], _num_prompts(outcomes))
 
 
-def _low(estimate: Estimate) -> float:
-    return -math.inf if estimate.low is None else estimate.low
+def _num_prompts(outcomes: Outcomes) -> int:
+    return int(outcomes.prompt.max()) + 1
 
 
-def _high(estimate: Estimate) -> float:
-    return math.inf if estimate.high is None else estimate.high
+def _low(figure: Estimate) -> float:
+    return -math.inf if figure.low is None else figure.low
+
+
+def _high(figure: Estimate) -> float:
+    return math.inf if figure.high is None else figure.high
 
 
 def _by_pair(outcomes: Outcomes) -> tuple[Floats, Floats]:

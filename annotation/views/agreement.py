@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +19,7 @@ from annotation.gold_accuracy import gold_accuracy
 from annotation.models import Judgment, Project, Role, User
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
-from annotation.votes import By, Which
+from annotation.votes import Voters, Which
 
 PERIODS = {"": _("all time"), "7": _("7 days"), "30": _("30 days"), "90": _("90 days")}
 MATRIX = 12
@@ -36,9 +36,9 @@ class Wanted(NamedTuple):
     @classmethod
     def of(cls, request: HttpRequest, project: Project) -> Wanted:
         by, days = request.GET.get("by", ""), request.GET.get("days", "")
-        if by not in By.values:
+        if by not in Voters.values:
             people = Judgment.objects.votes().in_project(project).filter(annotator__is_simulated=False)
-            by = By.PEOPLE if people.exists() else By.ALL
+            by = Voters.PEOPLE if people.exists() else Voters.ALL
         keys = [subject.key for subject in subjects(project)]
         subject = request.GET.get("subject", "")
         return cls(by, days if days in PERIODS else "", subject if subject in keys else keys[0] if keys else "")
@@ -69,7 +69,7 @@ def agreement(request: PersonRequest, slug: str) -> HttpResponse:
         "project": project,
         "role": project.role_of(request.user),
         "wanted": wanted,
-        "bys": By.choices,
+        "bys": Voters.choices,
         "periods": PERIODS.items(),
         "lines": lines,
         "chosen": next((line.subject for line in lines if line.subject.key == wanted.subject), None),
@@ -84,7 +84,7 @@ def agreement(request: PersonRequest, slug: str) -> HttpResponse:
 
 @person_required
 @require_safe
-def agreement_csv(request: PersonRequest, slug: str) -> HttpResponse:
+def agreement_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     """One of the page's tables, with the page's filter; an unknown one is the first."""
     project = project_for(request, slug, role=Role.REVIEWER)
     wanted = Wanted.of(request, project)

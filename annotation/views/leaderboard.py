@@ -6,15 +6,15 @@ import dataclasses
 from typing import NamedTuple
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from annotation.leaderboard import Leaderboard, Standing, Voters, leaderboard, outcomes_of
+from annotation.leaderboard import Leaderboard, Standing, leaderboard, outcomes_of
 from annotation.models import Judgment, Project, Role
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
-from annotation.votes import fingerprint
+from annotation.votes import Voters, fingerprint
 
 KEPT_SECONDS = 3600
 WIDTH, MARGIN = 160, 6
@@ -63,7 +63,7 @@ def board(request: PersonRequest, slug: str) -> HttpResponse:
 
 @person_required
 @require_safe
-def board_csv(request: PersonRequest, slug: str) -> HttpResponse:
+def board_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     """The table; with ?table=matchups, each source against each other."""
     project = project_for(request, slug, role=Role.REVIEWER)
     found = board_of(project, Wanted.of(request))
@@ -84,8 +84,8 @@ def board_csv(request: PersonRequest, slug: str) -> HttpResponse:
     rows = [
         (
             *(each.source, each.best, each.worst),
-            *dataclasses.astuple(each.rating),
-            *dataclasses.astuple(each.controlled),
+            *each.rating[:3],
+            *each.controlled[:3],
             *(each.wins_against_average, each.num_votes, each.num_prompts),
         )
         for each in standings
@@ -95,7 +95,7 @@ def board_csv(request: PersonRequest, slug: str) -> HttpResponse:
 
 def board_of(project: Project, wanted: Wanted) -> Leaderboard | None:
     """Computed once for the labels as they are: 100,000 of them take seconds."""
-    key = "-".join(map(str, ("leaderboard", project.pk, *fingerprint(project), *wanted)))
+    key = "-".join(map(str, ("standings", project.pk, *fingerprint(project), *wanted)))
     return cache.get_or_set(key, lambda: leaderboard(outcomes_of(project, **wanted._asdict())), KEPT_SECONDS)
 
 
@@ -104,16 +104,11 @@ def rows_of(standings: list[Standing]) -> list[Row]:
     ends = [end for rating in ratings for end in (rating.low, rating.high, rating.value) if end is not None]
     lowest, width = min(ends), (max(ends) - min(ends)) or 1.0
 
-    def place(value: float | None, *, otherwise: float) -> float:
-        value = otherwise if value is None else value
+    def place(value: float | None) -> float:
+        assert value is not None, "every source has a rating"
         return round(MARGIN + (WIDTH - 2 * MARGIN) * (value - lowest) / width, 1)
 
     return [
-        Row(
-            each,
-            place(each.rating.value, otherwise=0),
-            place(each.rating.low, otherwise=each.rating.value),
-            place(each.rating.high, otherwise=each.rating.value),
-        )
-        for each in standings
+        Row(each, place(own.value), *(place(own.value if end is None else end) for end in (own.low, own.high)))
+        for each, own in zip(standings, ratings, strict=True)
     ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib import messages
 from django.db.models import Count
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -98,7 +98,7 @@ def restore(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
 
 @person_required
 @require_safe
-def people_csv(request: PersonRequest, slug: str) -> HttpResponse:
+def people_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     """Every member's figures, each share with its interval and its trials."""
     project = project_for(request, slug, role=Role.ADMIN)
     head = ["name", "role", "simulated", "paused", "labels", "voided", "active_seconds", "labels_per_active_hour"]

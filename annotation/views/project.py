@@ -24,7 +24,7 @@ from annotation.forms import ProjectForm
 from annotation.models import Assignment, Judgment, Project, Role, User
 from annotation.quality import Figure, whole_of
 from annotation.views.access import PersonRequest, person_required, project_for
-from annotation.votes import By, Which, comparisons, fingerprint
+from annotation.votes import Voters, Which, comparisons, fingerprint
 from annotation.waiting import waiting
 
 KEPT_SECONDS = 60
@@ -113,9 +113,10 @@ def project_quality(request: PersonRequest, slug: str) -> HttpResponse:
 
 def quality_of(found: Project) -> Quality:
     """Of people, or where none has judged yet, of simulated annotators. Few queries; seconds for 100,000 labels."""
-    by = By.PEOPLE if Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists() else By.SIMULATED
-    shares = whole_of(found)[by == By.SIMULATED]
-    return Quality(by == By.SIMULATED, agreement(comparisons(found, Which(by=by))).nominal, shares)
+    people = Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists()
+    by = Voters.PEOPLE if people else Voters.SIMULATED
+    shares = whole_of(found)[not people]
+    return Quality(not people, agreement(comparisons(found, Which(by=by))).nominal, shares)
 
 
 def overview_of(found: Project) -> Overview:

@@ -17,7 +17,7 @@ from annotation import actions
 from annotation.agreement import agreement
 from annotation.gold_accuracy import gold_accuracy
 from annotation.models import Assignment, Gold, Judgment, Project, Task, User
-from annotation.votes import ALL, By, Which, comparisons, rankings
+from annotation.votes import ALL, Voters, Which, comparisons, rankings
 from tests.annotation.conftest import browser_of, make_tasks, member, text_of
 from tests.annotation.test_consensus import said
 
@@ -181,7 +181,7 @@ def test_a_consensus_is_held_against_gold(project: Project, people: list[User], 
     assert "How right is a consensus?" in page and "Weighted by reliability" in page
     fragment = browser_of(bob).get(PATH + "consensus/", headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in fragment and "Majority" in fragment
-    only_simulated = gold_accuracy(project, Which(by=By.SIMULATED))
+    only_simulated = gold_accuracy(project, Which(by=Voters.SIMULATED))
     assert only_simulated.votes.num == 0 and "No two people judged the same pair" in only_simulated.why_not
 
 

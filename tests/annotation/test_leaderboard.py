@@ -12,8 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from annotation import actions, intake, queue
-from annotation.leaderboard import Voters, leaderboard, outcomes_of
+from annotation.leaderboard import leaderboard, outcomes_of
 from annotation.models import Judgment, Project, Response, Task, User
+from annotation.votes import Voters
 from tests.annotation.conftest import browser_of, make_tasks, member, text_of
 
 THERE = "/projects/support-replies/leaderboard/"
