@@ -1,4 +1,4 @@
-"""Which task this annotator gets next: claim, renew, release, expire.
+"""Which task this annotator gets next: claim, keep, release, expire.
 
 A claim is one SQL statement, so any number of people may ask at once. Everything that changes a task's counters holds
 that task's row lock first and its assignments after it, and nothing here waits for a second task: no deadlock.
@@ -123,15 +123,6 @@ def _arrange(assignment: Assignment) -> None:
         assignment.order = list(task.candidates.values_list("response_id", flat=True))
         random.shuffle(assignment.order)
     assignment.save(update_fields=["order"])
-
-
-def renew(assignment: Assignment) -> bool:
-    """Start the lease's time anew, because the person is at work; False when the lease is already lost."""
-    expires_at = timezone.now() + _lease(assignment.task.project)
-    renewed = Assignment.objects.filter(pk=assignment.pk, status=Assignment.Status.LEASED).update(expires_at=expires_at)
-    if renewed:
-        assignment.expires_at = expires_at
-    return renewed == 1
 
 
 def keep_lent(user: User, *, project: Project, held: Collection[int]) -> set[int]:

@@ -168,9 +168,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def live(self) -> AssignmentQuerySet:
         return self.filter(status=Assignment.Status.LEASED, expires_at__gt=timezone.now())
 
-    def overdue(self) -> AssignmentQuerySet:
-        return self.filter(status=Assignment.Status.LEASED, expires_at__lte=timezone.now())
-
     def of(self, user: User) -> AssignmentQuerySet:
         return self.filter(annotator=user)
 
@@ -252,10 +249,6 @@ class Assignment(models.Model):
         if signed_strength == 0:
             return None, 0
         return (self.left if signed_strength < 0 else self.right), abs(signed_strength)
-
-    @property
-    def is_live(self) -> bool:
-        return self.status == self.Status.LEASED and self.expires_at > timezone.now()
 
 
 class JudgmentQuerySet(models.QuerySet["Judgment"]):

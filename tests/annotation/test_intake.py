@@ -292,7 +292,7 @@ class TestPreferences:
         report = take(project, {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Green.", "annotator": "alice"})
         assert [error.sentence for error in report.errors] == ["“alice” was given this task here."]
         held.refresh_from_db()
-        assert held.is_live
+        assert held.status == "leased"
 
     @pytest.mark.parametrize(
         ("row", "sentence"),

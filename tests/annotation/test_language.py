@@ -43,3 +43,30 @@ def test_a_language_that_is_not_offered_changes_nothing(person: User) -> None:
     client.post("/i18n/setlang/", {"language": "tlh", "next": "/"})
     assert User.objects.get(pk=person.pk).language == ""
     assert ENGLISH in page(client, "en")
+
+
+def test_in_a_shared_browser_everybody_gets_their_own(person: User) -> None:
+    """The cookie is the last one's who chose; an account's choice counts more, also in the header."""
+    others = [User.objects.create_user(name, language=chosen) for name, chosen in (("bob", "en"), ("charlie", ""))]
+    client = Client()
+    client.force_login(person)
+    client.post("/i18n/setlang/", {"language": "zh-hans", "next": "/"})
+    seen = {}
+    for user in (person, *others):
+        client.force_login(user)
+        answer = client.get("/", headers={"Accept-Language": "en"})
+        is_chinese = CHINESE in answer.content.decode()
+        assert answer["Content-Language"] == ("zh-hans" if is_chinese else "en")
+        assert ('<html lang="zh-hans"' in answer.content.decode()) == is_chinese
+        seen[user.username] = is_chinese
+    assert seen == {"alice": True, "bob": False, "charlie": True}
+    client.logout()
+    assert client.get("/accounts/login/", headers={"Accept-Language": "en"})["Content-Language"] == "zh-hans"
+
+
+def test_choosing_again_counts_at_once(person: User) -> None:
+    client = Client()
+    client.force_login(person)
+    for language, word in (("zh-hans", CHINESE), ("en", ENGLISH)):
+        client.post("/i18n/setlang/", {"language": language, "next": "/"})
+        assert word in page(client, "fr")

@@ -153,7 +153,7 @@ class TestExpiry:
             Assignment.objects.filter(pk=lost.pk).update(is_swapped=is_swapped)
             run_out(lost)
             again = queue.claim(alice, project=project)
-            assert (again.pk, again.is_swapped, again.is_live) == (lost.pk, is_swapped, True)
+            assert (again.pk, again.is_swapped, again.status) == (lost.pk, is_swapped, "leased")
             assert counters(again.task) == (0, 1)
 
     def test_it_counts_the_tasks_and_leaves_the_living(self, project: Project, alice: User, bob: User) -> None:
@@ -178,22 +178,7 @@ class TestExpiry:
         assert counters(task) == (1, 0)
 
 
-class TestRenewAndRelease:
-    def test_renew(self, project: Project, alice: User) -> None:
-        make_tasks(project, 1)
-        assignment = queue.claim(alice, project=project)
-        run_out(assignment)
-        assert queue.renew(assignment), "overdue, but nobody else has asked yet"
-        assert Assignment.objects.get().is_live
-
-    def test_a_lost_lease_is_not_renewed(self, project: Project, alice: User) -> None:
-        make_tasks(project, 1)
-        assignment = queue.claim(alice, project=project)
-        run_out(assignment)
-        queue.expire_overdue(project)
-        assert not queue.renew(assignment)
-        assert not Assignment.objects.get().is_live
-
+class TestRelease:
     def test_release(self, project: Project, alice: User, bob: User) -> None:
         (task,) = make_tasks(project, 1)
         assignment = queue.claim(alice, project=project)
