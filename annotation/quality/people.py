@@ -9,10 +9,12 @@ from typing import Any
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import TruncWeek
 
+from annotation.agreement.drawing import Estimate
 from annotation.agreement.shares import Share
 from annotation.models import Assignment, Judgment, Project, User
 from annotation.quality import events
 from annotation.quality.events import Figure
+from annotation.quality.pace import paces_of
 from annotation.quality.shares import Sums, clustered
 
 
@@ -27,15 +29,11 @@ class Person:
     """Judgments with a flag."""
     active_seconds: float | None = None
     """Over the labels whose time is known; None where none is."""
-    num_timed: int = 0
+    pace: Estimate
+    """Labels an hour of active time; its value is None where no time is known."""
     last_label: datetime.datetime | None = None
     shares: dict[Figure, Share]
     """Every figure; its value is None where it is not defined."""
-
-    @property
-    def pace(self) -> float | None:
-        """Labels an hour of active time; None where no time is known."""
-        return 3600 * self.num_timed / self.active_seconds if self.active_seconds else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Week:
 
 
 def people_of(project: Project) -> dict[int, Person]:
-    """By user id: everybody who has judged or skipped something here. Three queries."""
+    """By user id: everybody who has judged or skipped something here. Four queries."""
     sums: dict[int, dict[Figure, Sums]] = {}
     for annotator, figure, found in events.by_person(project):
         sums.setdefault(annotator, {})[figure] = found
@@ -58,9 +56,13 @@ def people_of(project: Project) -> dict[int, Person]:
         .order_by()
     )
     work = {row.pop("annotator"): row for row in _work(project)}
+    paces = paces_of(project)
     return {
         annotator: Person(
-            num_skips=skips.get(annotator, 0), shares=_shares(sums.get(annotator, {})), **work.get(annotator, {})
+            num_skips=skips.get(annotator, 0),
+            pace=paces.get(annotator, Estimate(None)),
+            shares=_shares(sums.get(annotator, {})),
+            **work.get(annotator, {}),
         )
         for annotator in {*work, *skips}
     }
@@ -68,7 +70,7 @@ def people_of(project: Project) -> dict[int, Person]:
 
 def nobody() -> Person:
     """Who has done nothing yet."""
-    return Person(shares=_shares({}))
+    return Person(pace=Estimate(None), shares=_shares({}))
 
 
 def whole_of(project: Project) -> dict[bool, dict[Figure, Share]]:
@@ -105,7 +107,6 @@ def _work(project: Project) -> list[dict[str, Any]]:
             num_labels=Count("pk", filter=counted),
             num_voided=Count("pk", filter=Q(voiding__isnull=False)),
             num_flagged=Count("pk", filter=counted & Q(flags__len__gt=0)),
-            num_timed=Count("active_seconds", filter=counted),
             active_seconds=Sum("active_seconds", filter=counted),
             last_label=Max("created_at", filter=counted),
         )

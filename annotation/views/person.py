@@ -101,7 +101,8 @@ def restore(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
 def people_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     """Every member's figures, each share with its interval and its trials."""
     project = project_for(request, slug, role=Role.ADMIN)
-    head = ["name", "role", "simulated", "paused", "labels", "voided", "active_seconds", "labels_per_active_hour"]
+    head = ["name", "role", "simulated", "paused", "labels", "voided", "active_seconds"]
+    head += [f"labels_per_active_hour{part}" for part in ("", "_low", "_high")]
     head += ["skips", "flagged", "last_label"]
     head += [f"{figure.value}{part}" for figure in Figure for part in ("", "_low", "_high", "_n")]
     rows = []
@@ -109,7 +110,7 @@ def people_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
         values: list[object] = [
             *(membership.user.username, Role(membership.role).name.lower()),
             *(membership.user.is_simulated, membership.is_paused),
-            *(work.num_labels, work.num_voided, work.active_seconds, work.pace, work.num_skips, work.num_flagged),
+            *(work.num_labels, work.num_voided, work.active_seconds, *work.pace[:3], work.num_skips, work.num_flagged),
             work.last_label and work.last_label.isoformat(timespec="seconds"),
         ]
         for share in work.shares.values():
