@@ -247,3 +247,20 @@ def test_both_answers_scroll_together_and_the_verdict_stays(open_page: OpenPage,
     assert tops[0] == tops[1] > moved[0] == moved[1]
     box = page.locator("#submit").bounding_box()
     assert box is not None and box["y"] + box["height"] <= 900
+
+
+def test_nothing_moves_for_who_asks_for_that(open_page: OpenPage, alice: User) -> None:
+    page = open_page(alice)
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/projects/support-replies/annotate/")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll("*")].filter((each) => {
+            const style = getComputedStyle(each);
+            const longest = (text) => Math.max(...text.split(",").map(parseFloat));
+            return longest(style.transitionDuration) > 0.01 || longest(style.animationDuration) > 0.01
+                || style.scrollBehavior === "smooth";
+        }).map((each) => each.tagName + "." + each.className)"""
+    )
+    assert moving == []
