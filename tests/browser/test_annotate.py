@@ -255,6 +255,7 @@ def test_nothing_moves_for_who_asks_for_that(open_page: OpenPage, alice: User) -
     page.goto("/projects/support-replies/annotate/")
     page.keyboard.press("1")
     page.keyboard.press("Enter")
+    wait_until_sent(page)
     moving = page.evaluate(
         """() => [...document.querySelectorAll("*")].filter((each) => {
             const style = getComputedStyle(each);
