@@ -134,7 +134,7 @@ def create_prompts(request: TokenRequest, slug: str, body: NewPrompts) -> object
         lock(project)
         added = add_prompts(project, prompts)
         responses, created = add_answers_of(added, answers)
-        record(project, by=request.user, prompts=len(added.created), responses=len(created))
+        _record(project, by=request.user, prompts=len(added.created), responses=len(created))
     return [
         AddedPrompt(id=prompt_id, is_new=prompt_id in added.created, responses=told(of, created))
         for prompt_id, of in zip(added.ids, responses, strict=True)
@@ -169,7 +169,7 @@ def create_responses(request: TokenRequest, slug: str, prompt_id: Id, body: NewA
     with transaction.atomic():
         lock(project)
         answers, created = add_answers([(prompt.pk, new_response(answer)) for answer in body.responses])
-        record(project, by=request.user, responses=len(created))
+        _record(project, by=request.user, responses=len(created))
     return told(answers, created)
 
 
@@ -208,7 +208,7 @@ def read_response(request: TokenRequest, slug: str, response_id: Id) -> Response
     return response_out(response)
 
 
-def record(project: Project, *, by: User, **num: Any) -> None:
+def _record(project: Project, *, by: User, **num: Any) -> None:
     if any(num.values()):
         AuditEntry.objects.record(Verb.IMPORTED, by=by, project=project, subject="API", **num)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation import controls
@@ -59,6 +60,7 @@ def gold_of(row: dict[str, Any], num: int) -> GoldSaid | None:
     return GoldSaid(preferred=best - 1, note=_note(gold))
 
 
+@transaction.atomic
 def keep_golds(project: Project, items: Sequence[GoldOfTask], *, by: User | None) -> int:
     """Make gold tasks of these; returns how many are new. The caller holds the project's lock."""
     if not items:

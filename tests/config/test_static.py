@@ -12,7 +12,7 @@ from django.test import Client
 NAMED = re.compile(r"""{% static ["']([^"']+)["']""")
 
 
-def test_every_file_that_a_page_names_is_collected(settings: Any, tmp_path: Path) -> None:
+def test_every_file_that_a_page_names_is_collected(db: None, settings: Any, tmp_path: Path) -> None:
     """A name that is missing there is a 500 on a server, and nothing at all on a laptop."""
     settings.STATIC_ROOT = tmp_path
     settings.STORAGES = {
