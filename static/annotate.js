@@ -17,7 +17,8 @@ const AGAIN = 5000; // milliseconds before asking again for a task that could no
 const receive = (page) => {
   const answer = page.getElementById("answer");
   byId("today").replaceWith(document.adoptNode(page.getElementById("today")));
-  byId("announcement").textContent = answer.dataset.said;
+  // Said once: the fetch of one more task, which says nothing, does not take back what a screen reader is about to read.
+  if (answer.dataset.said) byId("announcement").textContent = answer.dataset.said;
   const notice = answer.querySelector(":scope > .notice");
   if (notice) { byId("notice").firstElementChild.textContent = notice.textContent; byId("notice").hidden = false; }
   const section = page.getElementById("task");
@@ -46,6 +47,7 @@ const send = (form) => {
   const assignment = hand.front().dataset.assignment;
   const entry = { address: form.getAttribute("action"), assignment, project, fields: [...new FormData(form)] };
   byId("notice").hidden = true;
+  byId("announcement").textContent = "";
   document.dispatchEvent(new CustomEvent("task:sent", { detail: assignment }));
   sent.add(assignment);
   left.set(assignment, hand.advance());

@@ -41,6 +41,21 @@ class Line:
     label: Text
 
 
+def _always(_settings: Values) -> bool:
+    return True
+
+
+def _pays_for_more(settings: Values) -> bool:
+    """Than the reward model: see training/rlhf/rewards.py."""
+    parts = ("length_penalty", "repetition_penalty", "forbidden_pattern", "own_reward")
+    return any(settings.get(part) for part in parts)
+
+
+def _has_value_model(settings: Values) -> bool:
+    algorithm = settings.get("algorithm", "ppo")
+    return algorithm in ("ppo", "a2c") or (algorithm == "reinforce" and settings.get("baseline") == "value")
+
+
 @dataclass(frozen=True)
 class Chart:
     key: str
@@ -53,6 +68,9 @@ class Chart:
     """A walk through the plane, drawn with its points, and not a curve over the steps."""
     is_share: bool = False
     """Drawn on the whole scale from 0 to 1: a share that stays at 1 is not to look like an event."""
+
+    is_for: Callable[[Values], bool] = _always
+    """Whether a run of these settings can have it; an empty chart would promise what never comes."""
 
     def source(self, line: Line) -> str:
         """The name under which the page finds the line's points."""
@@ -92,6 +110,7 @@ POLICY = (
             Line("reward_part/own", _("function of one's own")),
         ),
         note=_("Means over the answers of a step, with their weights; where a run pays for more than one."),
+        is_for=_pays_for_more,
     ),
     Chart("length", _("Length"), (Line("response/length", _("tokens a response")),)),
     Chart(
@@ -102,12 +121,13 @@ POLICY = (
         is_share=True,
     ),
     Chart("policy_loss", _("Policy loss"), (Line("loss/policy", _("policy loss")),)),
-    Chart("value_loss", _("Value loss"), (Line("loss/value", _("value loss")),)),
+    Chart("value_loss", _("Value loss"), (Line("loss/value", _("value loss")),), is_for=_has_value_model),
     Chart(
         "explained",
         _("Value model: explained variance"),
         (Line("value/explained_variance", _("explained variance")),),
         note=_("1 foresees every return, 0 is no better than their mean."),
+        is_for=_has_value_model,
     ),
     Chart("entropy", _("Entropy"), (Line("policy/entropy", _("nats a token")),)),
     Chart(

@@ -33,7 +33,8 @@ def run(request: PersonRequest, pk: int) -> HttpResponse:
     if request.htmx:
         context["changed"] = page.changed_since(request.GET.get("seen", ""))
         return poll(request, "training/run.html#live", context, state=page.state, is_over=run.is_finished)
-    drawn = zip(curves.CHARTS[run.kind], charts.items(run.kind), strict=True)
+    pairs = zip(curves.CHARTS[run.kind], charts.items(run.kind), strict=True)
+    drawn = ((chart, item) for chart, item in pairs if chart.is_for(run.config))
     return render(request, "training/run.html", {**context, "charts": list(drawn)})
 
 
