@@ -14,9 +14,9 @@ const sent = new Set(); // those that were sent from here: an answer that was sl
 const AGAIN = 5000; // milliseconds before asking again for a task that could not be fetched
 
 // --- What comes from the server ---
-const receive = (page) => {
+const receive = (page, { isLate = false } = {}) => {
   const answer = page.getElementById("answer");
-  byId("today").replaceWith(document.adoptNode(page.getElementById("today")));
+  if (!isLate) byId("today").replaceWith(document.adoptNode(page.getElementById("today")));
   // Said once: the fetch of one more task, which says nothing, does not take back what a screen reader is about to read.
   if (answer.dataset.said) byId("announcement").textContent = answer.dataset.said;
   const notice = answer.querySelector(":scope > .notice");
@@ -31,15 +31,17 @@ const comeBack = (section) => {
   document.querySelector("#task [role=alert]")?.focus();
 };
 
-let isAsking = false;
+let isAsking = false, sends = 0; // how often something was sent
 const more = async () => {
   if (isAsking || !hand.wantsMore() || outbox.unsent().length) return;
   isAsking = true;
+  const before = sends;
   const answer = await ask(`${address}?${new URLSearchParams(hand.ids().map((id) => ["held", id]))}`);
   isAsking = false;
+  const isLate = sends !== before; // it knows nothing of what was sent in the meantime
   if (answer.outcome !== "kept") { say(answer.outcome); setTimeout(more, AGAIN); return; }
   say("");
-  if (receive(answer.page)) more();
+  if (receive(answer.page, { isLate }) || isLate) more();
 };
 
 // --- What goes to the server ---
@@ -49,6 +51,7 @@ const send = (form) => {
   byId("notice").hidden = true;
   byId("announcement").textContent = "";
   document.dispatchEvent(new CustomEvent("task:sent", { detail: assignment }));
+  sends++;
   sent.add(assignment);
   left.set(assignment, hand.advance());
   outbox.add(entry);
@@ -57,6 +60,7 @@ let isUndoing = false;
 const undo = async (form) => {
   if (isUndoing) return;
   isUndoing = true;
+  sends++;
   await outbox.flush();
   const answer = outbox.unsent().length ? { outcome: "waiting" } : await ask(form.getAttribute("action"), { body: new FormData(form) });
   isUndoing = false;

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from annotation import actions, queue
@@ -146,6 +146,32 @@ def test_an_answer_that_got_lost_on_the_way_back_counts_once(
     page.keyboard.press("Enter")
     wait_until_sent(page)
     assert [judgment.strength for judgment in once_each(alice)] == [2, 1]
+
+
+def test_a_late_answer_does_not_take_back_the_number(open_page: OpenPage, project: Project, alice: User) -> None:
+    page = open_page(alice)
+    late: list[tuple[Route, APIResponse]] = []
+
+    def hold_the_first(route: Route) -> None:  # the task fetched ahead: answered by the server, slow on its way
+        if late or "hx-request" not in route.request.headers:
+            route.continue_()
+        else:
+            late.append((route, route.fetch()))
+
+    page.route("**/annotate/**", hold_the_first)
+    page.goto(ANNOTATE)
+    for _time in range(100):
+        if late:
+            break
+        page.wait_for_timeout(50)
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    expect(page.locator(".task-bar")).to_contain_text("1 of 40 today")
+    [(route, response)] = late
+    with page.expect_response("**/annotate/**"):
+        route.fulfill(response=response)
+    held_ahead(page)
+    expect(page.locator(".task-bar")).to_contain_text("1 of 40 today")
 
 
 def test_a_server_that_fails_is_asked_again(open_page: OpenPage, project: Project, alice: User) -> None:
