@@ -8,8 +8,8 @@ import torch
 
 from tests.rlhf.nano import make_run, nano_tokenizer, preference_lines, save_nano_policy, train, user
 from training.rlhf.data import Encoder
+from training.rlhf.held_out import score_rows
 from training.rlhf.model import load_policy, load_scalar, load_tokenizer, new_scalar, save_model
-from training.rlhf.train_reward import score_rows
 
 CPU = torch.device("cpu")
 PROMPTS = [{"id": f"p{index}", "messages": user(f"say {index}"), "split": "test"} for index in range(5)]
@@ -85,7 +85,7 @@ def test_a_policy_reads_given_answers(tmp_path, nano_policy, reward):
         with torch.no_grad():
             logits = policy(torch.tensor([prompt + response])).logits[0].log_softmax(-1)
             expected = sum(logits[len(prompt) - 1 + t, token].item() for t, token in enumerate(response))
-            score = scorer.normalised(score_rows(scorer, [prompt + response])).item()
+            score = scorer.normalised(score_rows(scorer, [prompt + response]).mean(1)).item()
         assert line["logprob"] == pytest.approx(expected, abs=1e-4)
         assert line["reward"] == pytest.approx(score, abs=1e-5)
 

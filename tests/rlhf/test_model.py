@@ -62,7 +62,8 @@ def test_a_score_does_not_depend_on_batch_or_padding_side(reward):
 def test_the_score_is_read_at_the_last_real_token_even_when_the_filler_is_a_real_token(reward):
     tokens, mask = pad_rows([[1, 40, 0, 0]], side="right")
     values = reward(tokens, mask)
-    assert torch.equal(reward.score(tokens, mask), values[:, 3])
+    torch.testing.assert_close(reward.score(tokens, mask), values[:, 3], atol=1e-6, rtol=0)
+    assert float((values[:, 3] - values[:, 1]).abs()) > 1e-3
 
 
 def test_logprobs_are_the_softmax_at_the_temperature(policy):

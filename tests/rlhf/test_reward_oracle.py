@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 from training.rlhf.config import RewardConfig
+from training.rlhf.held_out import score_pairs
 from training.rlhf.model import load_scalar, precision
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
-from training.rlhf.train_reward import EncodedPair, accumulate_gradient, score_pairs
+from training.rlhf.pairs import EncodedPair
+from training.rlhf.train_reward import accumulate_gradient
 
 CPU = torch.device("cpu")
 
@@ -36,7 +38,7 @@ def test_scores_loss_and_gradient(oracle, golden, case):
     model = load_scalar(str(oracle / "models" / "reward"), device=CPU)
     pairs = encoded(tensors, f"{case}/in/")
     with torch.no_grad():
-        scores = torch.cat(score_pairs(model, pairs))
+        scores = torch.cat(score_pairs(model, pairs)).squeeze(1)
     assert torch.allclose(scores, tensors[f"{case}/out/logits"][:, 0], atol=1e-5)
     config = RewardConfig(centering=cases[case]["config"]["center_rewards_coefficient"] or 0, micro_batch_size=2)
     loss, values = accumulate_gradient(model, pairs, config, context=precision(CPU, "float32"))

@@ -13,6 +13,7 @@ from training.rlhf.model import load_tokenizer, new_scalar, save_model
 from training.rlhf.rewards import Paid, Reward, excess_length, own_reward, repetition
 from training.rlhf.rundir import new_folder
 from training.rlhf.sampling import Responses, given_responses
+from training.rlhf.scoring import Scores
 
 CPU = torch.device("cpu")
 PACKAGE = """
@@ -28,8 +29,8 @@ def breaks(prompts, texts):
 class Constant:
     """Stands where a reward model does: every answer is worth 2."""
 
-    def __call__(self, prompts: Sequence[object], responses: Responses) -> torch.Tensor:
-        return torch.full((len(prompts),), 2.0)
+    def scores(self, prompts: Sequence[object], responses: Responses) -> Scores:
+        return Scores(torch.full((len(prompts),), 2.0), None)
 
 
 @pytest.fixture

@@ -95,8 +95,8 @@ def test_a_strangers_tokens_are_written_again(reward):
 class PaysForPadding(ScalarModel):
     """A broken reward model: a response in a wide batch earns more."""
 
-    def score(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        return super().score(tokens, mask) + 0.001 * tokens.shape[1]
+    def head_scores(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        return super().head_scores(tokens, mask) + 0.001 * tokens.shape[1]
 
 
 def test_a_reward_that_sees_padding_is_refused(reward):

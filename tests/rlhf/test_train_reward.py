@@ -10,16 +10,11 @@ from safetensors.torch import load_file
 from tests.rlhf.nano import events_of, make_run, preference_lines, save_nano_gpt2, train, train_and_kill, user
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import Encoder, PreferencePair
+from training.rlhf.held_out import score_rows
 from training.rlhf.model import load_scalar, load_tokenizer, new_scalar, precision, read_about
+from training.rlhf.pairs import EncodedPair, encode_pair, read_pairs
 from training.rlhf.rundir import Stopped, write_jsonl
-from training.rlhf.train_reward import (
-    EncodedPair,
-    accumulate_gradient,
-    encode_pair,
-    read_pairs,
-    score_rows,
-    train_reward,
-)
+from training.rlhf.train_reward import accumulate_gradient, train_reward
 
 SETTINGS = {
     "learning_rate": 5e-3,
@@ -84,7 +79,7 @@ def test_the_artifact_holds_the_best_weights_and_their_normalisation(uninterrupt
     model = load_scalar(str(uninterrupted.artifact), device=CPU)
     config = RewardConfig(model=str(nano_policy))
     rows = read_pairs(config, uninterrupted).references
-    scores = model.normalised(score_rows(model, rows))
+    scores = model.normalised(score_rows(model, rows).mean(1))
     assert scores.mean().item() == pytest.approx(0, abs=1e-4)
     assert scores.std(correction=0).item() == pytest.approx(1, abs=1e-4)
     about = read_about(str(uninterrupted.artifact))
@@ -185,7 +180,7 @@ def test_reference_responses_set_the_zero(tmp_path, nano_policy):
     encoder = Encoder(load_tokenizer(str(nano_policy)), max_prompt_tokens=99, max_response_tokens=99)
     encoded = [encoder.encode(prompt["messages"], prompt["reference"]) for prompt in prompts[:2]]
     rows = [prompt + response for prompt, response in encoded]
-    assert model.normalised(score_rows(model, rows)).mean().item() == pytest.approx(0, abs=1e-4)
+    assert model.normalised(score_rows(model, rows).mean(1)).mean().item() == pytest.approx(0, abs=1e-4)
     assert read_about(str(run.artifact))["normalised_over"] == "the reference responses of the train split"
 
 
@@ -233,8 +228,8 @@ class FixedScores(torch.nn.Module):
     def head(self):
         return torch.nn.Linear(1, 1)
 
-    def score(self, tokens, mask):
-        return self.scores[tokens[:, 0]]
+    def head_scores(self, tokens, mask):
+        return self.scores[tokens[:, 0], None]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from training.rlhf.fields import ONE_OF, FieldHelp, SettingError, app_filled, bounded, describe, nearest
 from training.rlhf.policy_config import PolicyConfig
-from training.rlhf.run_config import RunConfig, TrainingConfig
+from training.rlhf.run_config import RunConfig, ScoredConfig, TrainingConfig
 
 __all__ = [
     "KINDS",
@@ -27,6 +27,7 @@ __all__ = [
     "RewardConfig",
     "RunConfig",
     "SFTConfig",
+    "ScoredConfig",
     "SettingError",
     "TrainingConfig",
     "describe",
@@ -73,6 +74,14 @@ class RewardConfig(TrainingConfig):
     """Weight of mean((r_a + r_b)^2), which pulls scores towards zero (Eisenstein et al. 2023); 0 or 0.01."""
     label_smoothing: float = bounded(0.0, at_least=0, at_most=0.49)
     """Share of labels taken to be wrong: the target p becomes p(1-s) + (1-p)s."""
+    weigh_by: Literal["pair", "prompt"] = "pair"
+    """pair: every pair counts by its own weight (those of a ranking share one). prompt: all pairs of a prompt together
+    count one."""
+    heads: int = bounded(1, at_least=1, at_most=64)
+    """Scores learned side by side on one trunk: where they disagree, the model is unsure. Their mean is the score."""
+    bootstrap: bool = True
+    """With several heads: each learns from a resample of the prompts of its own. Off, they differ by their start
+    alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +112,7 @@ class DPOConfig(TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateConfig(RunConfig):
+class GenerateConfig(ScoredConfig):
     """Write answers to prompts: responses.jsonl in the run's folder, no model."""
 
     reward_model: str = app_filled()
@@ -119,7 +128,7 @@ class GenerateConfig(RunConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(RunConfig):
+class EvaluateConfig(ScoredConfig):
     """Measure a model on the run's data: a reward model on pairs, a policy on prompts."""
 
     reward_model: str = app_filled()

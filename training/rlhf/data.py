@@ -8,6 +8,7 @@ the plain rendering: its BOS if it has one, then "### Role\\ncontent\\n\\n" for 
 A response is the tokens of its text and then EOS. Padding is told from text by the mask alone, never by the pad id.
 """
 
+import bisect
 import hashlib
 import itertools
 import json
@@ -38,6 +39,7 @@ class PreferencePair(NamedTuple):
     weight: float
     margin: float | None  # how far the better one should lead, at least 0
     split: str
+    votes: tuple[float, ...] = ()  # what single people said, as strength does; empty where nobody kept them
 
 
 class Prompt(NamedTuple):
@@ -238,24 +240,35 @@ def plan_batches(
 
 
 def micro_batches(
-    rows: Sequence[int], *, size: int, length: Callable[[int], int], pass_cost: int = 0
+    rows: Sequence[int],
+    *,
+    size: int,
+    length: Callable[[int], int],
+    pass_cost: int = 0,
+    num_rows: Callable[[int], int] = lambda _: 1,
 ) -> Iterator[list[int]]:
     """The rows of one step in pieces, rows of like length together to pad little.
 
     size: rows of a piece, 0 for all at once. pass_cost: what one more pass through the model costs, in padded tokens;
     pieces of up to `size` rows are then cut where passes and padding together cost least. 0 cuts by size alone.
+    num_rows: how many rows each of `rows` stands for, where some belong together; more than `size` are a piece alone.
     """
     ordered = sorted(rows, key=length)
-    most = size or len(ordered)
+    before = list(itertools.accumulate((num_rows(row) for row in ordered), initial=0))
+    most = size or before[-1]
     if not pass_cost:
-        for start in range(0, len(ordered), most):
-            yield ordered[start : start + most]
+        start = 0
+        for end in range(1, len(ordered) + 1):
+            if end == len(ordered) or before[end + 1] - before[start] > most:
+                yield ordered[start:end]
+                start = end
         return
     cheapest, starts = [0], [0]  # of the first n rows: what they cost, and where their last piece begins
     for end in range(1, len(ordered) + 1):
         width = length(ordered[end - 1])
+        first = min(bisect.bisect_left(before, before[end] - most), end - 1)
         choices = [
-            (cheapest[start] + (end - start) * width + pass_cost, start) for start in range(max(0, end - most), end)
+            (cheapest[start] + (before[end] - before[start]) * width + pass_cost, start) for start in range(first, end)
         ]
         cost, start = min(choices)
         cheapest.append(cost)
@@ -311,6 +324,7 @@ def _preference(values: dict[str, Any]) -> PreferencePair:
         weight=_number({"weight": 1.0, **values}, "weight", low=0, high=math.inf),
         margin=None if margin is None else _number(values, "margin", low=0, high=math.inf),
         split=_split(values),
+        votes=tuple(_number({"a vote": vote}, "a vote", low=-3, high=3) for vote in _list(values, "votes")),
     )
 
 
@@ -353,6 +367,12 @@ def _number(values: dict[str, Any], key: str, *, low: float, high: float) -> flo
     if not low <= value <= high:
         raise ValueError(f"{key} must be between {low} and {high}, got {value!r}")
     return float(value)
+
+
+def _list(values: dict[str, Any], key: str) -> list[Any]:
+    if not isinstance(found := values.get(key, []), list):
+        raise ValueError(f"{key} must be a list, got {found!r}")
+    return found
 
 
 def _split(values: dict[str, Any]) -> str:

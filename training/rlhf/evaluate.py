@@ -16,21 +16,25 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.calibration import sigmoid
 from training.rlhf.config import EvaluateConfig
 from training.rlhf.data import (
     Encoded,
     Encoder,
     Messages,
+    PreferencePair,
     of_split,
     read_answers,
     read_preferences,
     read_prompts,
 )
+from training.rlhf.held_out import HeadScores, head_report, score_pairs, scored_pairs
 from training.rlhf.measures import ScoredPair, held_out_report
 from training.rlhf.model import (
+    ScalarModel,
     choose_device,
     is_reward_model,
     load_policy,
@@ -40,10 +44,10 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
     same_tokens,
 )
+from training.rlhf.pairs import encode_pair
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl, write_text
 from training.rlhf.sampling import as_grid, given_responses, response_logprobs, sample
 from training.rlhf.scoring import Scorer, response_texts
-from training.rlhf.train_reward import encode_pair, score_pairs, scored_pairs
 
 
 class Question(NamedTuple):
@@ -87,18 +91,31 @@ def evaluate_reward_model(
         events.warning(sentence)
     scored: list[ScoredPair] = []
     lines: list[dict[str, Any]] = []
+    differences: list[Tensor] = []
     for start in _batches(len(pairs), config, events, stop):
         rows = slice(start, start + config.batch_size)
         with torch.no_grad(), precision(device, config.dtype):
-            raw_a, raw_b = score_pairs(model, pairs[rows])
-        found = scored_pairs(pairs[rows], raw_a, raw_b)
-        scored += found
-        scores = [model.normalised(raw).tolist() for raw in (raw_a, raw_b)]
-        for line, pair, score_a, score_b in zip(chosen[rows], found, *scores, strict=True):
-            probability = torch.tensor(pair.difference, dtype=torch.float64).sigmoid().item()
-            ids = {"id": line.id, "prompt_id": line.prompt_id}
-            lines.append({**ids, "score_a": score_a, "score_b": score_b, "probability": probability})
-    return held_out_report(scored), lines
+            scores = score_pairs(model, pairs[rows])
+        scored += scored_pairs(pairs[rows], scores.difference)
+        differences.append((scores.a - scores.b) / model.reward_std)
+        lines += pair_lines(model, chosen[rows], scores)
+    report = held_out_report(scored)
+    if model.num_heads > 1:
+        report |= head_report(scored, torch.cat(differences))
+    return report, lines
+
+
+def pair_lines(model: ScalarModel, pairs: Sequence[PreferencePair], scores: HeadScores) -> Iterator[dict[str, Any]]:
+    """A line a pair: its normalised scores, and the probability, at the model's temperature, that a is better."""
+    mean_a, mean_b = (model.normalised(raw.mean(1)).tolist() for raw in scores)
+    log_odds = (scores.difference / model.temperature).tolist()
+    apart = model.normalised_heads(scores.a) - model.normalised_heads(scores.b)
+    for row, pair in enumerate(pairs):
+        line = {"id": pair.id, "prompt_id": pair.prompt_id, "score_a": mean_a[row], "score_b": mean_b[row]}
+        line["probability"] = sigmoid(log_odds[row])
+        if model.num_heads > 1:
+            line["difference_std"] = float(apart[row].std(correction=0))
+        yield line
 
 
 def evaluate_policy(
@@ -176,7 +193,10 @@ def look_at(
             reference = response_logprobs(panel.reference, responses, temperature=config.temperature)
             logprobs["reference_logprob"] = as_grid(reference, responses.mask).sum(1).tolist()
     if panel.scorer is not None:
-        logprobs["reward"] = panel.scorer([question.messages for question in questions], responses).tolist()
+        scores = panel.scorer.scores([question.messages for question in questions], responses)
+        logprobs["reward"] = scores.score.tolist()
+        if scores.std is not None:
+            logprobs["reward_std"] = scores.std.tolist()
     texts = response_texts(panel.tokenizer, responses)
     for row, question in enumerate(questions):
         yield {
@@ -205,6 +225,8 @@ def policy_summary(lines: Sequence[dict[str, Any]], *, are_sampled: bool) -> dic
         rewards = [line["reward"] for line in lines]
         summary["reward/mean"] = mean(rewards)
         summary["reward/std"] = math.sqrt(mean([(reward - mean(rewards)) ** 2 for reward in rewards]))
+    if "reward_std" in lines[0]:
+        summary["reward/head_std"] = mean([line["reward_std"] for line in lines])
     if "reference_logprob" in lines[0]:
         gaps = [line["logprob"] - line["reference_logprob"] for line in lines]
         summary["kl/sequence" if are_sampled else "logratio/mean"] = mean(gaps)

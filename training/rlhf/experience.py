@@ -105,11 +105,12 @@ def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: i
     lengths = responses.lengths().tolist()
     device = responses.tokens.device
     order = torch.randperm(len(lengths), generator=seeded(config, f"epoch {epoch}", step))
-    cut = {"size": config.micro_batch_size, "pass_cost": pass_cost(device)}
-    return [
-        [torch.tensor(rows, device=device) for rows in micro_batches(part.tolist(), length=lengths.__getitem__, **cut)]
+    size, cost = config.micro_batch_size, pass_cost(device)
+    cuts = (
+        micro_batches(part.tolist(), size=size, length=lengths.__getitem__, pass_cost=cost)
         for part in order.chunk(config.num_minibatches)
-    ]
+    )
+    return [[torch.tensor(rows, device=device) for rows in pieces] for pieces in cuts]
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@
 
 Reads config.json and prompts.jsonl. Each line of responses.jsonl is one answer: prompt_id, prompt, sample (its number
 among the answers to that prompt), text, num_tokens, ended, logprob (the sum over its tokens, in nats, at the sampling
-temperature) and, with a reward model, reward (its normalised score). The file appears whole or not at all; a run that
-was killed begins again and writes the same answers.
+temperature) and, with a reward model, reward (its normalised score; with several heads also reward_std, how far they
+disagree). The file appears whole or not at all; a run that was killed begins again and writes the same answers.
 """
 
 import random
@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.config import GenerateConfig
-from training.rlhf.data import Encoder, Prompt, of_split, read_prompts
+from training.rlhf.data import Encoder, Messages, Prompt, of_split, read_prompts
 from training.rlhf.model import (
     choose_device,
     load_policy,
@@ -26,7 +26,7 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
 )
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl
-from training.rlhf.sampling import sample
+from training.rlhf.sampling import Responses, sample
 from training.rlhf.scoring import Scorer, response_texts
 
 
@@ -100,7 +100,7 @@ def answer(
             temperature=config.temperature,
             generator=torch.Generator().manual_seed(seed),
         )
-    rewards = scorer([request.prompt.messages for request in batch], responses).tolist() if scorer else None
+    scored = of_reward_model(scorer, [request.prompt.messages for request in batch], responses)
     logprobs = responses.logprobs.sum(1).tolist()
     for row, text in enumerate(response_texts(tokenizer, responses)):
         request = batch[row]
@@ -112,7 +112,17 @@ def answer(
             "num_tokens": int(responses.mask[row].sum()),
             "ended": bool(responses.ended[row]),
             "logprob": logprobs[row],
-        } | ({"reward": rewards[row]} if rewards else {})
+        } | {name: values[row] for name, values in scored.items()}
+
+
+def of_reward_model(scorer: Scorer | None, prompts: list[Messages], responses: Responses) -> dict[str, list[float]]:
+    """What stands in a line about its score: nothing without a reward model; with several heads how far they
+    disagree.
+    """
+    if scorer is None:
+        return {}
+    score, std = scorer.scores(prompts, responses)
+    return {"reward": score.tolist()} | ({} if std is None else {"reward_std": std.tolist()})
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -123,4 +133,6 @@ def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     }
     if "reward" in lines[0]:
         means["reward/mean"] = sum(line["reward"] for line in lines) / len(lines)
+    if "reward_std" in lines[0]:
+        means["reward/head_std"] = sum(line["reward_std"] for line in lines) / len(lines)
     return {"num_responses": len(lines), **means}

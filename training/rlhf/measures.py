@@ -8,7 +8,17 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-NUM_BINS = 10
+from training.rlhf.calibration import (
+    Bin,
+    Predicted,
+    calibration_bins,
+    cooled,
+    cross_fitted,
+    expected_calibration_error,
+    fit_temperature,
+    log_loss,
+)
+
 Z_95 = 1.959963984540054
 
 
@@ -20,6 +30,8 @@ class ScoredPair(NamedTuple):
     strength: float  # their mean signed judgment
     length_a: int  # response tokens
     length_b: int
+    prompt_id: str = ""
+    votes: tuple[float, ...] = ()  # signed judgments of single people
 
 
 class Share(NamedTuple):
@@ -29,6 +41,14 @@ class Share(NamedTuple):
     low: float
     high: float
     total: int
+
+
+class Ceiling(NamedTuple):
+    """How often two people say the same, and how often the model says what one of them says, on the same pairs."""
+
+    people: Share
+    model: Share
+    num_votes: int
 
 
 def wilson_share(successes: float, total: int) -> Share | None:
@@ -52,45 +72,31 @@ def length_baseline(pairs: Sequence[ScoredPair]) -> Share | None:
     return _agreement([(float(pair.length_a - pair.length_b), pair.target) for pair in pairs])
 
 
-def log_loss(pairs: Sequence[ScoredPair]) -> float:
-    """Mean cross-entropy of sigmoid(difference) against the target, in nats."""
-    return sum(_cross_entropy(pair.difference, pair.target) for pair in pairs) / len(pairs)
+def human_ceiling(pairs: Sequence[ScoredPair]) -> Ceiling | None:
+    """What a model of these labels can be held against: two people's agreement (as InstructGPT and Stiennon et al. 2020
+    report it), and the model's with one person, on pairs that two or more have judged.
 
-
-class Bin(NamedTuple):
-    """The pairs whose predicted P(a is better) falls into one tenth."""
-
-    predicted: float  # mean of sigmoid(difference)
-    observed: float  # mean target
-    num_pairs: int
-
-
-def calibration(pairs: Sequence[ScoredPair]) -> list[Bin]:
-    """Ten bins of equal width over the predicted probability; an empty one is there with its middle and no pairs."""
-    members: list[list[tuple[float, float]]] = [[] for _ in range(NUM_BINS)]
+    Votes that are ties have no side and are left out. Every pair counts once, however many voted on it, so Wilson's
+    interval over pairs is on the safe side. None where no pair has two votes with a side.
+    """
+    people, model, num_votes, num_pairs = 0.0, 0.0, 0, 0
     for pair in pairs:
-        predicted = _sigmoid(pair.difference)
-        members[min(int(predicted * NUM_BINS), NUM_BINS - 1)].append((predicted, pair.target))
-    bins = []
-    for index, content in enumerate(members):
-        middle = (index + 0.5) / NUM_BINS
-        count = max(1, len(content))
-        predicted = sum(predicted for predicted, _ in content) / count if content else middle
-        bins.append(Bin(predicted, sum(target for _, target in content) / count, len(content)))
-    return bins
-
-
-def expected_calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of predicted and observed, weighted by how many pairs a bin has (Naeini et al. 2015)."""
-    return sum(abs(bin_.predicted - bin_.observed) * bin_.num_pairs for bin_ in bins) / sum(
-        bin_.num_pairs for bin_ in bins
-    )
+        for_a, for_b = sum(vote > 0 for vote in pair.votes), sum(vote < 0 for vote in pair.votes)
+        total = for_a + for_b
+        if total < 2:
+            continue
+        num_pairs, num_votes = num_pairs + 1, num_votes + total
+        people += (math.comb(for_a, 2) + math.comb(for_b, 2)) / math.comb(total, 2)
+        model += 0.5 if pair.difference == 0 else (for_a if pair.difference > 0 else for_b) / total
+    of_people, of_model = wilson_share(people, num_pairs), wilson_share(model, num_pairs)
+    return Ceiling(of_people, of_model, num_votes) if of_people and of_model else None
 
 
 def held_out_report(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     """Every number of a reward model's page, JSON-ready; None where all pairs were ties. pairs: at least one."""
-    bins = calibration(pairs)
-    right, longer = accuracy(pairs), length_baseline(pairs)
+    predicted = _predicted(pairs)
+    bins = calibration_bins(predicted)
+    right, longer, ceiling = accuracy(pairs), length_baseline(pairs), human_ceiling(pairs)
     strengths = sorted({round(abs(pair.strength)) for pair in pairs})
     by_strength = {
         str(strength): accuracy([pair for pair in pairs if round(abs(pair.strength)) == strength])
@@ -99,15 +105,17 @@ def held_out_report(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     return {
         "num_pairs": len(pairs),
         "num_decided": right.total if right else 0,
-        "accuracy": right.value if right else None,
-        "accuracy_low": right.low if right else None,
-        "accuracy_high": right.high if right else None,
-        "log_loss": log_loss(pairs),
+        **_interval("accuracy", right),
+        "log_loss": log_loss(predicted),
         "ece": expected_calibration_error(bins),
-        "calibration": [{"predicted": b.predicted, "observed": b.observed, "n": b.num_pairs} for b in bins],
+        "calibration": _as_json(bins),
         "length_baseline_accuracy": longer.value if longer else None,
         "length_baseline_low": longer.low if longer else None,
         "length_baseline_high": longer.high if longer else None,
+        **_interval("human_agreement", ceiling.people if ceiling else None),
+        **_interval("human_agreement_of_model", ceiling.model if ceiling else None),
+        "human_agreement_pairs": ceiling.people.total if ceiling else 0,
+        "human_agreement_votes": ceiling.num_votes if ceiling else 0,
         "accuracy_by_strength": {
             strength: {"accuracy": share.value, "low": share.low, "high": share.high, "num_pairs": share.total}
             for strength, share in by_strength.items()
@@ -116,17 +124,52 @@ def held_out_report(pairs: Sequence[ScoredPair]) -> dict[str, Any]:
     }
 
 
+class Calibrated(NamedTuple):
+    """A temperature, and what it does on held-out pairs that did not decide it."""
+
+    temperature: float
+    report: dict[str, Any]
+    """JSON-ready, to stand beside held_out_report's numbers from before."""
+
+
+def calibrated(fitted_on: Sequence[ScoredPair], held_out: Sequence[ScoredPair]) -> Calibrated:
+    """Fit the temperature on some pairs and measure it on others; on the same, each half of the prompts tells of the
+    other.
+    """
+    temperature = fit_temperature(_predicted(fitted_on))
+    if fitted_on == held_out:
+        after = cross_fitted(_predicted(held_out), [pair.prompt_id for pair in held_out])
+        how = "two halves of the held-out prompts"
+    else:
+        after, how = cooled(_predicted(held_out), temperature), "the validation split"
+    bins = calibration_bins(after)
+    return Calibrated(
+        temperature,
+        {
+            "temperature": temperature,
+            "calibrated_on": how,
+            "log_loss_calibrated": log_loss(after),
+            "ece_calibrated": expected_calibration_error(bins),
+            "calibration_calibrated": _as_json(bins),
+        },
+    )
+
+
+def _predicted(pairs: Sequence[ScoredPair]) -> list[Predicted]:
+    return [Predicted(pair.difference, pair.target) for pair in pairs]
+
+
+def _as_json(bins: Sequence[Bin]) -> list[dict[str, float]]:
+    return [{"predicted": bin_.predicted, "observed": bin_.observed, "n": bin_.num_pairs} for bin_ in bins]
+
+
+def _interval(name: str, share: Share | None) -> dict[str, float | None]:
+    value, low, high = share[:3] if share else (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
 def _agreement(judged: Sequence[tuple[float, float]]) -> Share | None:
     """judged: (how far a leads, target) pairs."""
     decided = [(lead, target > 0.5) for lead, target in judged if target != 0.5]
     right = sum(0.5 if lead == 0 else float((lead > 0) == a_is_better) for lead, a_is_better in decided)
     return wilson_share(right, len(decided))
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _cross_entropy(difference: float, target: float) -> float:
-    """-[p log sigmoid(d) + (1-p) log sigmoid(-d)], stable for large |d|."""
-    return max(difference, 0.0) - difference * target + math.log1p(math.exp(-abs(difference)))

@@ -124,8 +124,9 @@ def next_token_logprobs(
 class ScalarModel(nn.Module):
     """A trunk with a linear head that gives one number a token: a reward model or a value model.
 
-    `inner` is a sequence classifier of transformers with one label, so that any tool can load what is saved; its own
-    forward, which finds the last token by the pad id, is never called.
+    A reward model may have several heads, an ensemble on one trunk; its score is then their mean. `inner` is a sequence
+    classifier of transformers with a label a head, so that any tool can load what is saved; its own forward, which
+    finds the last token by the pad id, is never called.
     """
 
     def __init__(self, inner: PreTrainedModel) -> None:
@@ -133,6 +134,14 @@ class ScalarModel(nn.Module):
         self.inner = inner
         self.reward_mean = 0.0
         self.reward_std = 1.0
+        self.head_offsets = [0.0] * self.num_heads
+        """Mean of each head over the reference responses, less reward_mean."""
+        self.temperature = 1.0
+        """What the difference of two raw scores is divided by to be the log-odds that people prefer the first."""
+
+    @property
+    def num_heads(self) -> int:
+        return self.head.out_features
 
     @property
     def trunk(self) -> nn.Module:
@@ -152,20 +161,32 @@ class ScalarModel(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, L) numbers, one after each token; those where the mask is false mean nothing."""
         hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
+        return self._read(hidden).mean(-1)
+
+    def head_scores(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """(B, K) raw scores of every head, read at each row's last real token."""
+        hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
+        columns = torch.arange(mask.shape[1], device=mask.device)
+        last = (mask * columns).argmax(dim=1)
+        return self._read(hidden[torch.arange(len(last), device=last.device), last])
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        """(..., K) what the heads say of the trunk's last layer (..., d)."""
         with torch.autocast(hidden.device.type, enabled=False):  # a score of three digits would be too coarse
-            values: Tensor = self.head(hidden.to(self.head.weight.dtype)).squeeze(-1)
+            values: Tensor = self.head(hidden.to(self.head.weight.dtype))
         return values
 
     def score(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B,) raw scores, read at each row's last real token."""
-        columns = torch.arange(mask.shape[1], device=mask.device)
-        last = (mask * columns).argmax(dim=1)
-        values: Tensor = self(tokens, mask)
-        return values.gather(1, last[:, None]).squeeze(1)
+        """(B,) raw scores, read at each row's last real token: the mean of the heads."""
+        return self.head_scores(tokens, mask).mean(-1)
 
     def normalised(self, raw: Tensor) -> Tensor:
         """(raw - mean) / std over the reference responses it was trained with: 0 is "as good as the reference"."""
         return (raw - self.reward_mean) / self.reward_std
+
+    def normalised_heads(self, raw: Tensor) -> Tensor:
+        """(B, K) each head's scores in the same unit, every head with the mean 0. raw: (B, K), of head_scores."""
+        return self.normalised(raw - torch.tensor(self.head_offsets, dtype=raw.dtype, device=raw.device))
 
     def response_values(self, tokens: Tensor, mask: Tensor, *, keep: int) -> Tensor:
         """(B, keep) values of the states that the last `keep` tokens were chosen in: one column earlier each."""
@@ -173,9 +194,11 @@ class ScalarModel(nn.Module):
         return values[:, -keep - 1 : -1]
 
 
-def new_scalar(model: str, revision: str = "", *, device: torch.device, head: Literal["random", "zero"]) -> ScalarModel:
-    """The model's trunk under a new head: N(0, 1/sqrt(d+1)) from torch's global generator, or zeros."""
-    scalar = ScalarModel(_load_classifier(model, revision))
+def new_scalar(
+    model: str, revision: str = "", *, device: torch.device, head: Literal["random", "zero"], num_heads: int = 1
+) -> ScalarModel:
+    """The model's trunk under new heads: N(0, 1/sqrt(d+1)) from torch's global generator, or zeros."""
+    scalar = ScalarModel(_load_classifier(model, revision, num_heads=num_heads))
     width = scalar.head.in_features
     with torch.no_grad():
         if head == "zero":
@@ -189,11 +212,26 @@ def load_scalar(model: str, *, device: torch.device) -> ScalarModel:
     """A saved reward model with its normalisation; ValueError when the folder holds no scalar head."""
     if not is_reward_model(model):
         raise ValueError(f"{model!r} holds no reward model: name the artifact of a reward run.")
-    scalar = ScalarModel(_load_classifier(model, ""))
     about = read_about(model)
+    offsets = [float(offset) for offset in about.get("head_offsets", [0.0])]
+    scalar = ScalarModel(_load_classifier(model, "", num_heads=len(offsets)))
+    scalar.head_offsets = offsets
     scalar.reward_mean = float(about.get("reward_mean", 0.0))
     scalar.reward_std = float(about.get("reward_std", 1.0))
+    scalar.temperature = float(about.get("temperature", 1.0))
     return scalar.to(device).eval()
+
+
+def with_one_head(model: ScalarModel) -> ScalarModel:
+    """The same score from a single head: what a value model starts from, which has to be right and not unsure."""
+    if model.num_heads > 1:
+        mean = nn.Linear(model.head.in_features, 1, bias=False).to(model.head.weight)
+        with torch.no_grad():
+            mean.weight.copy_(model.head.weight.mean(0, keepdim=True))
+        model.inner.score = mean
+        model.inner.config.num_labels = 1
+        model.head_offsets = [0.0]
+    return model
 
 
 def add_lora(model: PreTrainedModel | ScalarModel, *, rank: int, alpha: float) -> nn.Module:
@@ -240,6 +278,7 @@ def save_model(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBas
     record: dict[str, Any] = {"kind": "reward" if isinstance(whole, ScalarModel) else "policy", **about}
     if isinstance(whole, ScalarModel):
         record |= {"reward_mean": whole.reward_mean, "reward_std": whole.reward_std}
+        record |= {"head_offsets": whole.head_offsets, "temperature": whole.temperature}
     record["versions"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -277,12 +316,11 @@ def forward_names(model: nn.Module) -> frozenset[str]:
     return frozenset(inspect.signature(plain.forward).parameters)
 
 
-def _load_classifier(model: str, revision: str) -> PreTrainedModel:
-    inner: PreTrainedModel = _load(
-        AutoModelForSequenceClassification, model, revision, use_safetensors=True, dtype=torch.float32, num_labels=1
-    )
+def _load_classifier(model: str, revision: str, *, num_heads: int) -> PreTrainedModel:
+    settings = {"use_safetensors": True, "dtype": torch.float32, "num_labels": num_heads}
+    inner: PreTrainedModel = _load(AutoModelForSequenceClassification, model, revision, **settings)
     head = getattr(inner, "score", None)
-    if not isinstance(head, nn.Linear) or head.out_features != 1 or head.bias is not None:
+    if not isinstance(head, nn.Linear) or head.out_features != num_heads or head.bias is not None:
         raise ValueError(f"{model}: {type(inner).__name__} has no plain linear score head; use another architecture.")
     return inner
 

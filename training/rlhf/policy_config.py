@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.rlhf.fields import SettingError, app_filled, bounded
-from training.rlhf.run_config import TrainingConfig
+from training.rlhf.run_config import ScoredConfig, TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyConfig(TrainingConfig):
+class PolicyConfig(TrainingConfig, ScoredConfig):
     """Tune a policy against a reward model: sample answers, score them, make the better ones likelier."""
 
     algorithm: Literal["ppo", "reinforce", "a2c", "rloo", "grpo", "dr_grpo"] = "ppo"

@@ -38,6 +38,8 @@ class Paid(NamedTuple):
     """(B,) each part with its weight in it; `model` is the reward model's."""
     model: Tensor
     """(B,) the reward model's normalised score without its weight."""
+    model_std: Tensor | None
+    """(B,) standard deviation between the reward model's heads; None where it has one."""
 
 
 class Reward:
@@ -51,7 +53,8 @@ class Reward:
         self._own = own_reward(config.own_reward) if config.own_reward else None
 
     def __call__(self, prompts: Sequence[Messages], responses: Responses) -> Paid:
-        config, scores = self._config, self.scorer(prompts, responses)
+        config = self._config
+        scores, std = self.scorer.scores(prompts, responses)
         parts = {"model": config.reward_weight * scores}
         if config.length_penalty:
             parts["length"] = -config.length_penalty * excess_length(responses.mask, config.length_target)
@@ -63,7 +66,7 @@ class Reward:
             parts["forbidden"] = -config.forbidden_penalty * _like(scores, hits)
         if self._own is not None:
             parts["own"] = config.own_reward_weight * _like(scores, self._asked(prompts, self._texts(responses)))
-        return Paid(total=torch.stack(list(parts.values())).sum(0), parts=parts, model=scores)
+        return Paid(total=torch.stack(list(parts.values())).sum(0), parts=parts, model=scores, model_std=std)
 
     def _texts(self, responses: Responses) -> list[str]:
         return response_texts(self._tokenizer, responses)

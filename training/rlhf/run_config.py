@@ -35,6 +35,17 @@ class RunConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoredConfig(RunConfig):
+    """What every run has that asks a reward model."""
+
+    score_of_heads: Literal["mean", "worst", "uncertainty"] = "mean"
+    """Of a reward model with several heads: their mean, the lowest of them, or the mean less `uncertainty_coef` times
+    their variance."""
+    uncertainty_coef: float = bounded(0.5, at_least=0)
+    """Score lost by a unit of variance between the heads, with `score_of_heads` uncertainty."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig(RunConfig):
     """What every run that changes weights has. The optimizer is AdamW with betas 0.9 and 0.999."""
 

@@ -9,12 +9,13 @@ either.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from training.rlhf.config import PolicyConfig, RunConfig
+from training.rlhf.config import PolicyConfig, ScoredConfig
 from training.rlhf.data import Encoder, Messages, micro_batches, pad_rows, pass_cost
 from training.rlhf.model import ScalarModel, precision, same_tokens
 from training.rlhf.sampling import Responses
@@ -29,6 +30,26 @@ def response_texts(tokenizer: PreTrainedTokenizerBase, responses: Responses) -> 
     return [str(text).replace("\0", "\N{REPLACEMENT CHARACTER}") for text in texts]
 
 
+class Scores(NamedTuple):
+    """What a reward model says of B responses."""
+
+    score: Tensor
+    """(B,) normalised, of several heads as `score_of_heads` puts them together; float32."""
+    std: Tensor | None
+    """(B,) standard deviation between the heads, in the same unit; None of a single head."""
+
+
+def together(heads: Tensor, config: ScoredConfig) -> Tensor:
+    """(B,) one score of several heads' (B, K): their mean, the worst of them, or the mean less a price for variance
+    (Coste et al. 2024, eqs. 2 to 4: what the heads were not taught alike is where a policy finds loopholes).
+    """
+    if config.score_of_heads == "worst":
+        return heads.amin(1)
+    if config.score_of_heads == "uncertainty":
+        return heads.mean(1) - config.uncertainty_coef * heads.var(1, correction=0)
+    return heads.mean(1)
+
+
 class Scorer:
     """A reward model over the responses of one policy."""
 
@@ -37,14 +58,14 @@ class Scorer:
         reward: ScalarModel,
         tokenizer: PreTrainedTokenizerBase,
         policy_tokenizer: PreTrainedTokenizerBase,
-        config: RunConfig,
+        config: ScoredConfig,
         *,
         batch_size: int = 0,
     ) -> None:
         self.reward = reward
         self.shares_tokens = same_tokens(tokenizer, policy_tokenizer)
         self.batch_size = batch_size
-        self._dtype = config.dtype
+        self._config = config
         self._policy_tokenizer = policy_tokenizer
         self._encoder = Encoder(
             tokenizer,
@@ -53,20 +74,25 @@ class Scorer:
             max_response_tokens=4 * config.max_response_tokens,
         )
 
-    @torch.no_grad()
     def __call__(self, prompts: Sequence[Messages], responses: Responses) -> Tensor:
         """(B,) normalised scores, float32. prompts: the conversation behind each row."""
+        return self.scores(prompts, responses).score
+
+    @torch.no_grad()
+    def scores(self, prompts: Sequence[Messages], responses: Responses) -> Scores:
+        """The scores, and how far the heads disagree. prompts: the conversation behind each row."""
         rows = self.rows(prompts, responses)
-        scores = torch.zeros(len(rows), device=responses.tokens.device)
-        cost = pass_cost(scores.device)
+        heads = torch.zeros(len(rows), self.reward.num_heads, device=responses.tokens.device)
+        cost = pass_cost(heads.device)
         for part in micro_batches(
             range(len(rows)), size=self.batch_size, length=lambda row: len(rows[row]), pass_cost=cost
         ):
-            batch = pad_rows([rows[row] for row in part], side="right").to(scores.device)
-            with precision(scores.device, self._dtype):
-                raw = self.reward.score(batch.tokens, batch.mask)
-            scores[part] = self.reward.normalised(raw).float()
-        return scores
+            batch = pad_rows([rows[row] for row in part], side="right").to(heads.device)
+            with precision(heads.device, self._config.dtype):
+                raw = self.reward.head_scores(batch.tokens, batch.mask)
+            heads[part] = self.reward.normalised_heads(raw).float()
+        std = heads.std(1, correction=0) if self.reward.num_heads > 1 else None
+        return Scores(together(heads, self._config), std)
 
     def rows(self, prompts: Sequence[Messages], responses: Responses) -> list[list[int]]:
         """The reward model's own tokens of each prompt with its response."""

@@ -42,6 +42,7 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
     same_tokens,
     save_model,
+    with_one_head,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
 from training.rlhf.policy_update import UpdateStats, update
@@ -193,7 +194,7 @@ def starting_value(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase, dev
     if folder:
         fits = same_tokens(load_tokenizer(folder), tokenizer)
         if fits:
-            return load_scalar(folder, device=device)
+            return with_one_head(load_scalar(folder, device=device))
         if config.value_model or config.value_init == "reward":
             raise ValueError(
                 f"the value model cannot start from {folder}: it does not read the policy's tokens. "
@@ -322,8 +323,9 @@ def measurements(
 
 
 def of_parts(paid: Paid) -> dict[str, float]:
-    """The mean of each part of the reward, where there are several."""
-    return {f"reward_part/{name}": float(part.mean()) for name, part in paid.parts.items() if len(paid.parts) > 1}
+    """The mean of each part of the reward, where there are several; how far the reward model's heads disagree."""
+    parts = {f"reward_part/{name}": float(part.mean()) for name, part in paid.parts.items() if len(paid.parts) > 1}
+    return parts if paid.model_std is None else parts | {"reward/head_std": float(paid.model_std.mean())}
 
 
 def speed(clock: Sequence[float], responses: Responses) -> dict[str, float]:

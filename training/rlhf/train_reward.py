@@ -4,76 +4,37 @@
 
 Reads config.json, preferences.jsonl and, where it exists, prompts.jsonl with reference responses; writes events.jsonl,
 checkpoints/ and artifact/ (a reward model). Soft targets are used as they are; the pairs of one prompt share a step,
-and a response that stands in several of them is read once. At the end the score is normalised and measured on pairs
-that were held out: the test split, or the validation split where there is no test split.
+and a response that stands in several of them is read once. Several heads on the one trunk learn from a resample of the
+prompts each. At the end the score is normalised, given a temperature, and measured on pairs that were held out: the
+test split, or the validation split where there is no test split.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_weights, note_best
 from training.rlhf.config import RewardConfig
-from training.rlhf.data import (
-    Encoder,
-    PreferencePair,
-    data_hash,
-    micro_batches,
-    of_split,
-    pad_rows,
-    pass_cost,
-    plan_batches,
-    read_preferences,
-    read_prompts,
-)
+from training.rlhf.data import data_hash, pass_cost, plan_batches
+from training.rlhf.held_out import calibrate, doubts, measure, normalise, score_pairs, scored_pairs
 from training.rlhf.losses import centering_penalty, preference_loss
-from training.rlhf.measures import ScoredPair, accuracy, held_out_report
+from training.rlhf.measures import ScoredPair, accuracy
 from training.rlhf.model import (
     ScalarModel,
     add_lora,
     choose_device,
     is_reward_model,
     load_scalar,
-    load_tokenizer,
     new_scalar,
     precision,
     refuse_foreign_tokenizer,
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
+from training.rlhf.pairs import EncodedPair, Pairs, pieces, read_pairs, resample_counts
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
-
-EVALUATION_PAIRS = 32
-SMALLEST_STD = 1e-6
-
-
-class EncodedPair(NamedTuple):
-    """A preference pair as tokens."""
-
-    tokens_a: tuple[int, ...]  # prompt and response
-    tokens_b: tuple[int, ...]
-    target: float
-    margin: float  # how far a should lead; negative where b is better
-    weight: float
-    prompt_id: str
-    strength: float
-    length_a: int  # response tokens alone
-    length_b: int
-
-
-class Pairs(NamedTuple):
-    """The data of a run."""
-
-    tokenizer: PreTrainedTokenizerBase
-    train: list[EncodedPair]
-    validation: list[EncodedPair]  # may be empty
-    held_out: list[EncodedPair]
-    references: list[tuple[int, ...]]  # what a normalised score of 0 is the mean of
-    references_are: str
-    warnings: list[str]
 
 
 def train_reward(config: RewardConfig, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
@@ -136,7 +97,10 @@ def finish(
         load_weights(run.checkpoint_path(state.progress["best_step"]), "model", model)
     for sentence in normalise(model, pairs.references, context=context):
         events.warning(sentence)
-    summary = {"steps": state.step, **state.progress, **measure(model, pairs.held_out, context=context)}
+    found = measure(model, pairs.held_out, context=context)
+    others = pairs.validation if pairs.validation != pairs.held_out else []
+    summary = {"steps": state.step, **state.progress, **found.report}
+    summary |= calibrate(model, others, found, context=context)
     for sentence in doubts(summary):
         events.warning(sentence)
     about = {
@@ -152,65 +116,18 @@ def finish(
     return summary
 
 
-def read_pairs(config: RewardConfig, run: RunDir) -> Pairs:
-    """Read and encode the run's data; ValueError when there is nothing to train on or nothing held out."""
-    lines = read_preferences(run.preferences)
-    tokenizer = load_tokenizer(config.model, config.revision)
-    encoder = Encoder(
-        tokenizer, max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=config.max_response_tokens
-    )
-    of_split(lines, "train")  # refuses an empty one
-    by_split: dict[str, list[EncodedPair]] = {"train": [], "validation": [], "test": []}
-    for line in lines:
-        by_split[line.split].append(encode_pair(encoder, line, margin_per_strength=config.margin_per_strength))
-    held_out = by_split["test"] or by_split["validation"]
-    if not held_out:
-        raise ValueError(
-            "preferences.jsonl holds nothing out: without a validation or test split the accuracy would be measured "
-            "on what was trained on. Give some prompts the split validation or test."
-        )
-    # a weight of 0 asks for no influence; in a step alone it would also have no mean
-    train = [pair for pair in by_split["train"] if pair.weight > 0]
-    if not train:
-        raise ValueError("every pair of the train split has weight 0: give those that shall count a weight above 0.")
-    references = [
-        (*encoder.prompt(prompt.messages), *encoder.response(prompt.reference))
-        for prompt in (read_prompts(run.prompts) if run.prompts.is_file() else [])
-        if prompt.split == "train" and prompt.reference is not None
-    ]
-    references_are = "the reference responses of the train split"
-    if not references:
-        references = list(dict.fromkeys(tokens for pair in train for tokens in (pair.tokens_a, pair.tokens_b)))
-        references_are = "all responses of the train split (it has no reference responses)"
-    return Pairs(tokenizer, train, by_split["validation"], held_out, references, references_are, encoder.warnings())
-
-
-def encode_pair(encoder: Encoder, line: PreferencePair, *, margin_per_strength: float) -> EncodedPair:
-    """One line as tokens. Its own margin, or the one by strength, is asked of whichever side the target prefers."""
-    prompt = encoder.prompt(line.prompt)
-    response_a, response_b = encoder.response(line.response_a), encoder.response(line.response_b)
-    size = margin_per_strength * abs(line.strength) if line.margin is None else line.margin
-    side = (line.target > 0.5) - (line.target < 0.5)
-    return EncodedPair(
-        tokens_a=(*prompt, *response_a),
-        tokens_b=(*prompt, *response_b),
-        target=line.target,
-        margin=side * size,
-        weight=line.weight,
-        prompt_id=line.prompt_id,
-        strength=line.strength,
-        length_a=len(response_a),
-        length_b=len(response_b),
-    )
-
-
 def start_model(config: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> ScalarModel:
     """A causal model's trunk under a new head, or a reward model that learns on; with adapters where asked for."""
     device = choose_device(config.device)
     if is_reward_model(config.model):
         model = load_scalar(config.model, device=device)
+        if model.num_heads != config.heads:
+            raise ValueError(
+                f"the reward model to go on from has {model.num_heads} heads, the run asks for {config.heads}: set "
+                f"heads to {model.num_heads}, or start from a base model."
+            )
     else:
-        model = new_scalar(config.model, config.revision, device=device, head="random")
+        model = new_scalar(config.model, config.revision, device=device, head="random", num_heads=config.heads)
     refuse_foreign_tokenizer(model.inner, tokenizer)
     if config.lora_rank:
         add_lora(model, rank=config.lora_rank, alpha=config.lora_alpha)
@@ -222,99 +139,36 @@ def accumulate_gradient(
 ) -> tuple[float, dict[str, float]]:
     """Add the gradient of the step's mean loss to the weights; returns that loss and what to chart.
 
-    Sums are divided by the whole step's weights and pairs, so the gradient does not depend on micro_batch_size.
+    Sums are divided by the whole step's weights and pairs, so the gradient does not depend on micro_batch_size. Of
+    several heads it is the mean; what a head has drawn twice counts twice, and on average everything counts once.
     """
     total_weight = sum(pair.weight for pair in batch)
     total = 0.0
     scored: list[ScoredPair] = []
-    cost = pass_cost(model.head.weight.device)
-    length = _pair_length(batch)
-    for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=length, pass_cost=cost):
+    num_heads = config.heads if config.bootstrap else 1
+    counts = resample_counts([pair.prompt_id for pair in batch], num_heads=num_heads, seed=config.seed)
+    cost = pass_cost(next(model.parameters()).device)
+    for piece in pieces(batch, size=config.micro_batch_size, pass_cost=cost):
         pairs = [batch[index] for index in piece]
         with context:
-            scores_a, scores_b = score_pairs(model, pairs)
+            scores = score_pairs(model, pairs)
         target, margin, weight = (
-            torch.tensor([getattr(pair, name) for pair in pairs], dtype=scores_a.dtype, device=scores_a.device)
+            scores.a.new_tensor([getattr(pair, name) for pair in pairs])[:, None]
             for name in ("target", "margin", "weight")
         )
-        losses = preference_loss(scores_a, scores_b, target, margin=margin, label_smoothing=config.label_smoothing)
-        loss = (weight * losses).sum() / total_weight
+        seen = weight * weight.new_tensor([counts[index] for index in piece])
+        losses = preference_loss(scores.a, scores.b, target, margin=margin, label_smoothing=config.label_smoothing)
+        loss = (seen * losses).mean(1).sum() / total_weight
         if config.centering:
-            loss = loss + config.centering * centering_penalty(scores_a, scores_b).sum() / len(batch)
+            loss = loss + config.centering * centering_penalty(scores.a, scores.b).mean(1).sum() / len(batch)
         loss.backward()
         total += loss.item()
-        scored += scored_pairs(pairs, scores_a, scores_b)
+        scored += scored_pairs(pairs, scores.difference.detach())
     right = accuracy(scored)
     return total, {"loss/train": total, **({"train/accuracy": right.value} if right else {})}
 
 
-def score_pairs(model: ScalarModel, pairs: Sequence[EncodedPair]) -> tuple[Tensor, Tensor]:
-    """(P,) raw scores of the first and of the second responses; equal responses pass through the model once."""
-    rows = list(dict.fromkeys(tokens for pair in pairs for tokens in (pair.tokens_a, pair.tokens_b)))
-    place = {tokens: index for index, tokens in enumerate(rows)}
-    scores = score_rows(model, rows)
-    return scores[[place[pair.tokens_a] for pair in pairs]], scores[[place[pair.tokens_b] for pair in pairs]]
-
-
-def score_rows(model: ScalarModel, rows: Sequence[Sequence[int]]) -> Tensor:
-    """(B,) raw scores of prompts with their responses."""
-    device = next(model.parameters()).device
-    return model.score(*pad_rows(rows, side="right").to(device))
-
-
-def scored_pairs(pairs: Sequence[EncodedPair], scores_a: Tensor, scores_b: Tensor) -> list[ScoredPair]:
-    differences = (scores_a - scores_b).tolist()
-    return [
-        ScoredPair(difference, pair.target, pair.strength, pair.length_a, pair.length_b)
-        for pair, difference in zip(pairs, differences, strict=True)
-    ]
-
-
-def measure(model: ScalarModel, pairs: Sequence[EncodedPair], *, context: torch.autocast) -> dict[str, Any]:
-    """The report of measures.held_out_report on these pairs."""
-    scored: list[ScoredPair] = []
-    with torch.no_grad(), context:
-        for piece in micro_batches(range(len(pairs)), size=EVALUATION_PAIRS, length=_pair_length(pairs)):
-            chosen = [pairs[index] for index in piece]
-            scored += scored_pairs(chosen, *score_pairs(model, chosen))
-    return held_out_report(scored)
-
-
 def validation_values(model: ScalarModel, pairs: Sequence[EncodedPair], *, context: torch.autocast) -> dict[str, float]:
-    report = measure(model, pairs, context=context)
+    report = measure(model, pairs, context=context).report
     names = {"validation/loss": "log_loss", "validation/accuracy": "accuracy", "validation/ece": "ece"}
     return {name: report[key] for name, key in names.items() if report[key] is not None}
-
-
-def normalise(model: ScalarModel, references: Sequence[Sequence[int]], *, context: torch.autocast) -> list[str]:
-    """Set the mean and the standard deviation by which scores are read from now on; returns what is doubtful."""
-    scores: list[float] = []
-    with torch.no_grad(), context:
-        for piece in micro_batches(
-            range(len(references)), size=2 * EVALUATION_PAIRS, length=lambda index: len(references[index])
-        ):
-            scores += score_rows(model, [references[index] for index in piece]).tolist()
-    values = torch.tensor(scores, dtype=torch.float64)
-    model.reward_mean = values.mean().item()
-    model.reward_std = values.std(correction=0).item()
-    if model.reward_std >= SMALLEST_STD:
-        return []
-    model.reward_std = 1.0
-    return ["the reward model gives every reference response the same score, so scores are centred but not scaled."]
-
-
-def doubts(report: dict[str, Any]) -> list[str]:
-    """Sentences about what a reader must know before trusting the model."""
-    right, longer = report["accuracy"], report["length_baseline_accuracy"]
-    if right is None:
-        return ["every held-out pair is a tie, so there is no accuracy: hold out pairs with a preference."]
-    if right <= longer:
-        return [
-            f'the reward model does not beat "the longer answer wins" on held-out pairs: {right:.3f} against '
-            f"{longer:.3f} ({report['num_decided']} pairs). It may have learned nothing but length."
-        ]
-    return []
-
-
-def _pair_length(pairs: Sequence[EncodedPair]) -> Callable[[int], int]:
-    return lambda index: max(len(pairs[index].tokens_a), len(pairs[index].tokens_b))
