@@ -1,5 +1,6 @@
 """A run that dies at any single rename, replacement or deletion of its folder goes on to the same end."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.rlhf.nano import events_of, make_run, preference_lines
-from training.rlhf.rundir import RunDir, Stopped
+from training.rlhf.rundir import EventLog, RunDir, Stopped
 from training.rlhf.train_reward import train_reward
 
 SETTINGS = {"device": "cpu", "num_threads": 1, "batch_size": 4, "learning_rate": 5e-3, "lora_rank": 1}
@@ -133,3 +134,55 @@ def test_where_every_checkpoint_is_damaged_the_run_begins_anew(tmp_path, nano_po
     assert not events_of(run, "resumed")
     own = load_file(run.artifact / "model.safetensors")
     assert all(torch.equal(own[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("when", ["before a resume", "at the end"])
+def test_the_best_weights_lost_to_the_disk_are_told(tmp_path, nano_policy, pairs, monkeypatch, when):
+    """A learning rate that spoils the model: the first measurement is the best one, and its checkpoint is damaged."""
+    config = {
+        "model": str(nano_policy),
+        **SETTINGS,
+        "max_steps": 6,
+        "epochs": 2,
+        "checkpoint_every": 1,
+        "evaluate_every": 1,
+    }
+    config |= {"learning_rate": 0.5, "max_grad_norm": 0.0}
+    whole, run = (make_run(tmp_path / name, "reward", config, preferences=pairs) for name in ("whole", "run"))
+    run_once(whole)
+    best = json.loads((whole.checkpoint_path(6) / "state.json").read_text())["progress"]["best_step"]
+    assert best < 4, "the test needs a best step that is not among the last"
+    asked = iter([None] * 5)
+    with run.open_events() as events, pytest.raises(Stopped):
+        train_reward(run.read_config("reward"), run, events, lambda: next(asked, "interrupted"))
+    if when == "before a resume":
+        flip_one_bit(run.checkpoint_path(best))
+    else:
+        harmed = dying_disk(run.checkpoint_path(best))
+        monkeypatch.setattr(EventLog, "progress", harmed(EventLog.progress))
+    run_once(run)
+    (warning,) = [
+        event["message"] for event in events_of(run, "warning") if "lowest validation loss" in event["message"]
+    ]
+    assert f"checkpoint step_{best:06d} is damaged" in warning
+    kept = load_file(run.artifact / "model.safetensors")
+    if when == "at the end":
+        summary = events_of(run, "artifact")[-1]["metrics"]
+        assert "best_step" not in summary
+    best_weights = load_file(whole.artifact / "model.safetensors")
+    assert not all(torch.equal(kept[name], best_weights[name]) for name in kept)
+
+
+def dying_disk(checkpoint: Path):
+    """Wraps a function so that the checkpoint is damaged once the function has run."""
+
+    def wrap(function):
+        def wrapper(*arguments, **options):
+            result = function(*arguments, **options)
+            if checkpoint.is_dir():
+                flip_one_bit(checkpoint)
+            return result
+
+        return wrapper
+
+    return wrap

@@ -2,8 +2,8 @@
 
 A checkpoint is a folder: weights.safetensors (trainable weights only: frozen ones come back from the model's folder),
 optimizer.safetensors, random.safetensors (torch's generators; nothing else draws) and state.json (step, progress, and
-what the run was asked, and the hashes of the other files). It appears by a rename, so there is no half of one. The last
-two and the best are kept. One that the disk damaged all the same is put aside, with a warning, for the one before it.
+what the run was asked, and the hashes of the other files). It appears by a rename and goes by one, so there is no half
+of one. The last two and the best are kept. One that the disk damaged all the same is put aside, with a warning.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from training.rlhf.config import Config, to_dict
 from training.rlhf.data import data_hash
-from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, new_folder, write_text
+from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, discard, new_folder, write_text
 
 NUM_KEPT = 2
 TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors")
@@ -101,12 +101,17 @@ def save_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: M
         hashes = {name: data_hash(folder / name) for name in TENSOR_FILES}
         record = {"step": state.step, "progress": state.progress, "asked": question, "files": hashes}
         write_text(folder / "state.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
+        events.sync()  # or a power cut could leave the steps and take what was said of them
     events.checkpoint(step=state.step, path=path.relative_to(run.path).as_posix())
+    _discard_old(run, state)
+    return path
+
+
+def _discard_old(run: RunDir, state: LoopState) -> None:
     kept = {step for step, _ in run.whole_checkpoints()[-NUM_KEPT:]} | {state.step, state.progress.get("best_step")}
     for step, old in run.whole_checkpoints():
         if step not in kept:
-            shutil.rmtree(old)
-    return path
+            discard(old)
 
 
 def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> bool:
@@ -127,22 +132,55 @@ def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, ques
     state.progress.update(record["progress"])
     state.step = int(record["step"])
     events.resumed(step=state.step)
+    best = state.progress.get("best_step")
+    if best is not None and best != state.step and not _is_sound(run, events, best, BEST_IS_LOST):
+        forget_best(state)
+    _discard_old(run, state)
     return True
 
 
 def _newest_sound(run: RunDir, events: EventLog) -> Path | None:
-    for _, path in reversed(run.whole_checkpoints()):
-        fault = damage(path)
-        if not fault:
+    for step, path in reversed(run.whole_checkpoints()):
+        if _is_sound(run, events, step, "the run goes on from the one before it, or from the start"):
             return path
-        aside = path.with_name(f"damaged_{path.name}")
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
-        events.warning(
-            f"checkpoint {path.name} is damaged ({fault}) and was put aside as {aside.name}: the run goes on from the "
-            "one before it, or from the start where there is none. Check the disk."
-        )
     return None
+
+
+BEST_IS_LOST = (
+    "it held the weights of the lowest validation loss, so the best of the other steps are kept, or the last ones"
+)
+
+
+def load_best(run: RunDir, events: EventLog, state: LoopState, name: str) -> None:
+    """Put the best step's weights into the module of that name. Where the disk lost them, the last ones stay."""
+    step = state.progress.get("best_step")
+    if step is None:
+        return
+    if _is_sound(run, events, step, BEST_IS_LOST):
+        load_weights(run.checkpoint_path(step), name, state.modules[name])
+    else:
+        forget_best(state)
+
+
+def forget_best(state: LoopState) -> None:
+    for key in ("best_step", "best_validation_loss"):
+        state.progress.pop(key, None)
+
+
+def _is_sound(run: RunDir, events: EventLog, step: int, consequence: str) -> bool:
+    """Whether the checkpoint is as it was written; if not, it is put aside, with a warning that says what follows."""
+    path = run.checkpoint_path(step)
+    fault = damage(path)
+    if not fault:
+        return True
+    aside = path.with_name(f"damaged_{path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if path.exists():
+        path.rename(aside)
+    events.warning(
+        f"checkpoint {path.name} is damaged ({fault}) and was put aside as {aside.name}: {consequence}. Check the disk."
+    )
+    return False
 
 
 def damage(checkpoint: Path) -> str:

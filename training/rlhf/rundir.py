@@ -109,7 +109,7 @@ class RunDir:
                 target = folder / aside.name.removeprefix(".old-")
                 if not target.exists():
                     aside.rename(target)
-            for leftover in [*folder.glob(".new-*"), *folder.glob(".old-*")]:
+            for leftover in [path for mark in ("new", "old", "gone") for path in folder.glob(f".{mark}-*")]:
                 if leftover.is_dir():
                     shutil.rmtree(leftover)
                 else:
@@ -152,6 +152,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     beside.rename(path)
     _sync_folder(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder whose name says that it is whole: it loses the name first, and is never half there."""
+    gone = folder.with_name(f".gone-{folder.name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)
 
 
 class EventLog:
@@ -224,6 +232,10 @@ class EventLog:
 
     def error(self, message: str, *, owner: Literal["user", "plumbline"]) -> None:
         self._append("error", message=message, owner=owner)
+
+    def sync(self) -> None:
+        """Onto the disk with all that was said; a process that dies needs no such thing, a power cut does."""
+        os.fsync(self._file.fileno())
 
     def _append(self, type_: str, **fields: Any) -> None:
         event = {"seq": self.last_seq + 1, "time": round(time.time(), 3), "type": type_, **fields}

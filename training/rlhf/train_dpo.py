@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_weights, note_best
+from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import DPOConfig
 from training.rlhf.data import (
     Encoded,
@@ -129,8 +129,8 @@ def train_dpo(config: DPOConfig, run: RunDir, events: EventLog, stop: StopCheck)
         checkpoints.save_if_due(total_steps=len(plan))
 
     # 5. The best weights, measured; the artifact.
-    if config.keep_best and "best_step" in state.progress:
-        load_weights(run.checkpoint_path(state.progress["best_step"]), "policy", model)
+    if config.keep_best:
+        load_best(run, events, state, "policy")
     summary: dict[str, Any] = {"steps": state.step, **state.progress}
     if pairs.held_out:
         summary |= measure(model, pairs.held_out, references[id(pairs.held_out)], config)

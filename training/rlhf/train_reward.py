@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_weights, note_best
+from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import data_hash, pass_cost, plan_batches
 from training.rlhf.held_out import calibrate, doubts, measure, normalise, score_pairs, scored_pairs
@@ -93,8 +93,8 @@ def finish(
     context: torch.autocast,
 ) -> dict[str, Any]:
     """Normalise and measure the weights that are kept, and publish them; returns the summary."""
-    if config.keep_best and "best_step" in state.progress:
-        load_weights(run.checkpoint_path(state.progress["best_step"]), "model", model)
+    if config.keep_best:
+        load_best(run, events, state, "model")
     for sentence in normalise(model, pairs.references, context=context):
         events.warning(sentence)
     found = measure(model, pairs.held_out, context=context)
