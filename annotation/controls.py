@@ -56,12 +56,12 @@ def make_gold(golds: Sequence[Gold]) -> int:
     task that has its right answer already, and a repeat, are left as they are.
     """
     with transaction.atomic():
-        tasks = Task.objects.filter(pk__in={gold.task_id for gold in golds}).exclude(control=Task.Control.REPEAT)
+        tasks = Task.objects.filter(pk__among={gold.task_id for gold in golds}).exclude(control=Task.Control.REPEAT)
         known = set(tasks.filter(gold__isnull=False).values_list("pk", flat=True))
         allowed = set(tasks.order_by("pk").select_for_update(of=["self"], no_key=True).values_list("pk", flat=True))
         missing = {gold.task_id: gold for gold in golds if gold.task_id in allowed - known}
         Gold.objects.bulk_create(missing.values())
-        Task.objects.filter(pk__in=missing).update(control=Task.Control.GOLD, overlap=Task.EVERYBODY)
+        Task.objects.filter(pk__among=missing).update(control=Task.Control.GOLD, overlap=Task.EVERYBODY)
     return len(missing)
 
 

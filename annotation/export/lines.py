@@ -52,10 +52,10 @@ def lines(
     if format == "judgments":
         return (_judgment(judgment) for judgment in judgments(project, include_simulated=include_simulated))
     if format == "ratings":
-        return (dict(vars(rating)) for rating in ratings(project, include_simulated=include_simulated))
+        return (rating._asdict() for rating in ratings(project, include_simulated=include_simulated))
     if format == "corrections":
         found_corrections = corrections(project, include_simulated=include_simulated)
-        return (dict(vars(correction)) for correction in found_corrections)
+        return (correction._asdict() for correction in found_corrections)
     if format == "demonstrations":
         return (
             {"messages": [*correction.messages, _answer(correction.text)], "is_simulated": correction.is_simulated}
@@ -149,7 +149,7 @@ def _prompts(project: Project) -> Iterator[Line]:
 def _answers_to(prompt_ids: list[int]) -> dict[int, list[Line]]:
     """Prompt id to its responses, in the order of their ids."""
     found: dict[int, list[Line]] = defaultdict(list)
-    rows = Response.objects.filter(prompt__in=prompt_ids, parent__isnull=True).order_by("pk")
+    rows = Response.objects.filter(prompt__among=prompt_ids, parent__isnull=True).order_by("pk")
     for prompt_id, text, source, metadata in rows.values_list("prompt_id", "text", "source", "metadata"):
         found[prompt_id].append({"text": text, "source": source, "metadata": metadata})
     return found

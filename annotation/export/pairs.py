@@ -15,8 +15,7 @@ Origin = Literal["comparison", "rating", "ranking", "correction"]
 ORIGINS: tuple[Origin, ...] = ("comparison", "rating", "ranking", "correction")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Preference:
+class Preference(NamedTuple):
     """Two answers to one prompt, and what people (or programs: num_simulated) said of them."""
 
     origin: Origin
@@ -108,7 +107,7 @@ def verdicts_of(settings: Settings, task_ids: Sequence[int]) -> dict[int, Verdic
     """Task id to what a reviewer decided; none where people's votes are wanted as they are."""
     if settings.consensus == "votes":
         return {}
-    found = Verdict.objects.filter(task__in=task_ids).select_related("task")
+    found = Verdict.objects.filter(task__among=task_ids).select_related("task")
     return {verdict.task_id: verdict for verdict in found}
 
 

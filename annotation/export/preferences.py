@@ -110,7 +110,7 @@ def _strengths(settings: Settings, first_answers: Mapping[int, int]) -> dict[int
     """Task id to what was said of it. first_answers: task id to the id of its response_a."""
     rows = (
         counted(settings)
-        .filter(task__in=list(first_answers))
+        .filter(task__among=list(first_answers))
         .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated", "preferred_id", "strength")
     )
     found: dict[int, list[Given]] = defaultdict(list)
@@ -178,11 +178,11 @@ def _scores(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[Given
     """Task id to the scores given."""
     rows = list(
         counted(settings)
-        .filter(task__in=task_ids)
+        .filter(task__among=task_ids)
         .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated")
     )
     values: dict[int, list[tuple[int, int, float]]] = defaultdict(list)
-    ratings = Rating.objects.filter(judgment__in=[row[1] for row in rows]).order_by("judgment_id", "pk")
+    ratings = Rating.objects.filter(judgment__among=[row[1] for row in rows]).order_by("judgment_id", "pk")
     for pk, value, most, weight in ratings.values_list(
         "judgment_id", "value", "criterion__scale_max", "criterion__weight"
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -35,13 +34,13 @@ def ranking_pairs(project: Project, settings: Settings) -> Iterator[Preference]:
                 # A verdict's ranks are kept as JSON, whose keys are texts.
                 verdict = _strength(decided[str(a.id)], decided[str(b.id)]) if decided else None
                 pair = preference_of("ranking", Asked(*asked), (a, b), votes, judgments, settings, verdict=verdict)
-                yield from (dataclasses.replace(record, weight=1 / len(pairs)) for record in pair)
+                yield from (record._replace(weight=1 / len(pairs)) for record in pair)
 
 
 def _ranked_answers(task_ids: Sequence[int]) -> dict[int, list[Answer]]:
     """Task id to its candidates, by their ids."""
     found: dict[int, list[Answer]] = defaultdict(list)
-    rows = Candidate.objects.filter(task__in=task_ids).order_by("response_id")
+    rows = Candidate.objects.filter(task__among=task_ids).order_by("response_id")
     for row in rows.values_list("task_id", "response_id", "response__text", "response__source"):
         found[row[0]].append(Answer(row[1], row[2], row[3]))
     return found
@@ -51,11 +50,11 @@ def _ranks(settings: Settings, task_ids: Sequence[int]) -> dict[int, list[tuple[
     """Task id to its judgments, each with its places: response id to rank."""
     rows = list(
         counted(settings)
-        .filter(task__in=task_ids)
+        .filter(task__among=task_ids)
         .values_list("task_id", "pk", "annotator_id", "annotator__is_simulated")
     )
     ranks: dict[int, dict[int, int]] = defaultdict(dict)
-    for pk, response_id, rank in Rank.objects.filter(judgment__in=[row[1] for row in rows]).values_list(
+    for pk, response_id, rank in Rank.objects.filter(judgment__among=[row[1] for row in rows]).values_list(
         "judgment_id", "response_id", "rank"
     ):
         ranks[pk][response_id] = rank

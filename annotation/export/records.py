@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from annotation.models import Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Correction:
+class Correction(NamedTuple):
     """A text that an annotator put in the place of a response: better than it, and a demonstration of the prompt."""
 
     id: int
@@ -28,8 +26,7 @@ class Correction:
     judgment_id: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RatedResponse:
+class RatedResponse(NamedTuple):
     """One value that one annotator gave one response on one criterion."""
 
     prompt_id: int
@@ -54,8 +51,7 @@ class Ranked(NamedTuple):
     rank: int
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RawJudgment:
+class RawJudgment(NamedTuple):
     """One judgment with everything that was kept of it; what import takes back without loss.
 
     Of a ranking, `ranked` holds all responses, and response_a is the first of them.
@@ -98,28 +94,65 @@ class RawJudgment:
     judged_at: datetime.datetime
 
 
+class _Given(NamedTuple):
+    """A judgment as the database has it, in the order of PATHS."""
+
+    id: int
+    preferred_id: int | None
+    strength: int | None
+    both_bad: bool
+    flags: list[str]
+    rationale: str
+    reasons: list[str]
+    active_seconds: float | None
+    judged_at: datetime.datetime
+    annotator: str
+    is_simulated: bool
+    guidelines_version: int | None
+    is_swapped: bool
+    order: list[int]
+    leased_at: datetime.datetime
+    control: str
+    gold_id: int | None
+    gold_preferred_id: int | None
+    gold_ratings: dict[str, Any] | None
+    gold_note: str | None
+    kind: str
+    prompt_id: int
+    prompt_external_id: str
+    messages: list[dict[str, str]]
+    response_a_id: int
+    text_a: str
+    source_a: str
+    response_b_id: int | None
+    text_b: str | None
+    source_b: str | None
+
+
+PATHS = (
+    *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "reasons", "active_seconds", "created_at"),
+    *("annotator__username", "annotator__is_simulated", "guidelines__version"),
+    *("assignment__is_swapped", "assignment__order", "assignment__leased_at"),
+    *("task__control", "task__gold__id", "task__gold__preferred_id", "task__gold__ratings", "task__gold__note"),
+    *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
+    *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
+    *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
+)
+
+
 def judgments(
     project: Project, *, include_simulated: bool = True, votes_by_task: bool = False
 ) -> Iterator[RawJudgment]:
     """Every judgment that counts, oldest first. votes_by_task: only votes, those of a task together."""
     found = _rows(project, include_simulated=include_simulated)
-    rows = (found.votes().order_by("task_id", "pk") if votes_by_task else found.order_by("pk")).values(
-        *("pk", "preferred_id", "strength", "both_bad", "flags", "rationale", "reasons"),
-        *("active_seconds", "created_at"),
-        *("annotator__username", "annotator__is_simulated", "guidelines__version"),
-        *("assignment__is_swapped", "assignment__order", "assignment__leased_at"),
-        *("task__control", "task__gold__id", "task__gold__preferred_id", "task__gold__ratings", "task__gold__note"),
-        *("task__kind", "task__prompt_id", "task__prompt__external_id", "task__prompt__messages"),
-        *("task__response_a_id", "task__response_a__text", "task__response_a__source"),
-        *("task__response_b_id", "task__response_b__text", "task__response_b__source"),
-    )
-    for batch in batches(rows):
-        ids = [row["pk"] for row in batch]
-        values, corrected = _values_of(ids), _corrected_in(ids)
-        ranked = _ranked_in([row["pk"] for row in batch if row["task__kind"] == Task.Kind.RANKING])
-        for row in batch:
-            pk = row["pk"]
-            yield _raw(row, values.get(pk, {}), corrected.get(pk, []), ranked.get(pk, []))
+    rows = found.votes().order_by("task_id", "pk") if votes_by_task else found.order_by("pk")
+    for batch in batches(rows.values_list(*PATHS)):
+        given = [_Given._make(row) for row in batch]
+        values = _values_of([row.id for row in given if row.kind == Task.Kind.RATING])
+        corrected = _corrected_in([row.id for row in given])
+        ranked = _ranked_in([row.id for row in given if row.kind == Task.Kind.RANKING])
+        for row in given:
+            yield _raw(row, values.get(row.id, {}), corrected.get(row.id, []), ranked.get(row.id, []))
 
 
 def ratings(project: Project, *, include_simulated: bool = True) -> Iterator[RatedResponse]:
@@ -136,10 +169,8 @@ def ratings(project: Project, *, include_simulated: bool = True) -> Iterator[Rat
             *("annotator__username", "annotator__is_simulated", "pk"),
         )
     )
-    names = [field.name for field in dataclasses.fields(RatedResponse)]
     for batch in batches(rows):
-        for row in batch:
-            yield RatedResponse(**dict(zip(names, row, strict=True)))
+        yield from map(RatedResponse._make, batch)
 
 
 def corrections(project: Project, *, include_simulated: bool = True) -> Iterator[Correction]:
@@ -154,10 +185,8 @@ def corrections(project: Project, *, include_simulated: bool = True) -> Iterator
             *("annotator__username", "annotator__is_simulated", "pk"),
         )
     )
-    names = [field.name for field in dataclasses.fields(Correction)]
     for batch in batches(rows):
-        for row in batch:
-            yield Correction(**dict(zip(names, row, strict=True)))
+        yield from map(Correction._make, batch)
 
 
 def _rows(project: Project, *, include_simulated: bool) -> JudgmentQuerySet:
@@ -168,16 +197,17 @@ def _rows(project: Project, *, include_simulated: bool) -> JudgmentQuerySet:
 def _values_of(judgment_ids: list[int]) -> dict[int, dict[str, int]]:
     """Judgment id to its ratings: criterion key to value."""
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    rows = Rating.objects.filter(judgment__in=judgment_ids).order_by("criterion__position", "criterion_id")
-    for pk, key, value in rows.values_list("judgment_id", "criterion__key", "value"):
-        found[pk][key] = value
+    if judgment_ids:
+        rows = Rating.objects.filter(judgment__among=judgment_ids).order_by("criterion__position", "criterion_id")
+        for pk, key, value in rows.values_list("judgment_id", "criterion__key", "value"):
+            found[pk][key] = value
     return found
 
 
 def _corrected_in(judgment_ids: list[int]) -> dict[int, list[tuple[int | None, str]]]:
     """Judgment id to its corrections: (what is corrected, the new text), oldest first."""
     found: dict[int, list[tuple[int | None, str]]] = defaultdict(list)
-    rows = Judgment.corrections.through.objects.filter(judgment__in=judgment_ids).order_by("response_id")
+    rows = Judgment.corrections.through.objects.filter(judgment__among=judgment_ids).order_by("response_id")
     for pk, parent_id, text in rows.values_list("judgment_id", "response__parent_id", "response__text"):
         found[pk].append((parent_id, text))
     return found
@@ -187,59 +217,59 @@ def _ranked_in(judgment_ids: list[int]) -> dict[int, list[Ranked]]:
     """Judgment id to the responses it ranks, by their ids."""
     found: dict[int, list[Ranked]] = defaultdict(list)
     if judgment_ids:
-        rows = Rank.objects.filter(judgment__in=judgment_ids).order_by("response_id")
+        rows = Rank.objects.filter(judgment__among=judgment_ids).order_by("response_id")
         for row in rows.values_list("judgment_id", "response_id", "response__text", "response__source", "rank"):
             found[row[0]].append(Ranked(row[1], row[2], row[3], row[4]))
     return found
 
 
-def _gold(row: dict[str, Any], names: dict[int | None, Any]) -> dict[str, Any] | None:
+def _gold(row: _Given, names: dict[int | None, Any]) -> dict[str, Any] | None:
     """The right answer as docs/formats.md writes it; names: what the line calls its responses."""
-    if row["task__gold__id"] is None:
+    if row.gold_id is None:
         return None
-    note = {"note": row["task__gold__note"]} if row["task__gold__note"] else {}
-    if row["task__kind"] == Task.Kind.RATING:
-        return {"ratings": row["task__gold__ratings"], **note}
-    key = "best" if row["task__kind"] == Task.Kind.RANKING else "preferred"
-    return {key: names.get(row["task__gold__preferred_id"]), **note}
+    note = {"note": row.gold_note} if row.gold_note else {}
+    if row.kind == Task.Kind.RATING:
+        return {"ratings": row.gold_ratings, **note}
+    key = "best" if row.kind == Task.Kind.RANKING else "preferred"
+    return {key: names.get(row.gold_preferred_id), **note}
 
 
 def _raw(
-    row: dict[str, Any], values: dict[str, int], corrected: list[tuple[int | None, str]], ranked: list[Ranked]
+    row: _Given, values: dict[str, int], corrected: list[tuple[int | None, str]], ranked: list[Ranked]
 ) -> RawJudgment:
-    a, b = row["task__response_a_id"], row["task__response_b_id"]
+    a, b = row.response_a_id, row.response_b_id
     sides: dict[int | None, Literal["a", "b"]] = {a: "a"} if b is None else {a: "a", b: "b"}
     numbers: dict[int | None, int] = {response.id: number for number, response in enumerate(ranked, start=1)}
     names: dict[int | None, Any] = {**(numbers or sides)}
     return RawJudgment(
-        id=row["pk"],
-        kind=row["task__kind"],
-        prompt_id=row["task__prompt_id"],
-        prompt_external_id=row["task__prompt__external_id"],
-        messages=row["task__prompt__messages"],
+        id=row.id,
+        kind=row.kind,
+        prompt_id=row.prompt_id,
+        prompt_external_id=row.prompt_external_id,
+        messages=row.messages,
         response_a_id=a,
         response_b_id=b,
-        text_a=row["task__response_a__text"],
-        text_b=row["task__response_b__text"],
-        source_a=row["task__response_a__source"],
-        source_b=row["task__response_b__source"],
-        annotator=row["annotator__username"],
-        is_simulated=row["annotator__is_simulated"],
-        preferred=sides.get(row["preferred_id"]),
-        strength=row["strength"],
-        both_bad=row["both_bad"],
+        text_a=row.text_a,
+        text_b=row.text_b,
+        source_a=row.source_a,
+        source_b=row.source_b,
+        annotator=row.annotator,
+        is_simulated=row.is_simulated,
+        preferred=sides.get(row.preferred_id),
+        strength=row.strength,
+        both_bad=row.both_bad,
         ratings=values,
-        flags=row["flags"],
-        rationale=row["rationale"],
-        reasons=row["reasons"],
+        flags=row.flags,
+        rationale=row.rationale,
+        reasons=row.reasons,
         corrections=[(names[parent], text) for parent, text in corrected],
-        shown=None if b is None else "ba" if row["assignment__is_swapped"] else "ab",
+        shown=None if b is None else "ba" if row.is_swapped else "ab",
         ranked=ranked,
-        shown_order=[numbers[pk] for pk in row["assignment__order"]] if ranked else None,
-        control=row["task__control"],
+        shown_order=[numbers[pk] for pk in row.order] if ranked else None,
+        control=row.control,
         gold=_gold(row, names),
-        guidelines_version=row["guidelines__version"],
-        active_seconds=row["active_seconds"],
-        leased_at=row["assignment__leased_at"],
-        judged_at=row["created_at"],
+        guidelines_version=row.guidelines_version,
+        active_seconds=row.active_seconds,
+        leased_at=row.leased_at,
+        judged_at=row.judged_at,
     )

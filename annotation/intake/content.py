@@ -157,7 +157,7 @@ def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:
     """The caller holds the project's lock."""
     texts = [Prompt.canonical(new.messages) for new in prompts]
     hashes = [sha256(text).hexdigest() for text in texts]
-    ids = dict(project.prompts.filter(content_hash__in=set(hashes)).values_list("content_hash", "pk"))
+    ids = dict(project.prompts.filter(content_hash__among=set(hashes)).values_list("content_hash", "pk"))
     missing: dict[str, tuple[bytes, NewPrompt]] = {}
     for content_hash, text, new in zip(hashes, texts, prompts, strict=True):
         if content_hash not in ids:
@@ -185,7 +185,7 @@ def add_answers(
     """
     keys = [(prompt_id, new.source, sha256(new.text.encode("utf-8")).hexdigest()) for prompt_id, new in answers]
     known = {prompt_id for prompt_id, _source, _hash in keys}.difference(new_prompts)
-    found = Response.objects.filter(parent__isnull=True, prompt__in=known) if known else Response.objects.none()
+    found = Response.objects.filter(parent__isnull=True, prompt__among=known) if known else Response.objects.none()
     ids = {(row[0], row[1], row[2]): row[3] for row in found.values_list("prompt_id", "source", "content_hash", "pk")}
     missing = {key: new for key, (_prompt, new) in zip(keys, answers, strict=True) if key not in ids}
     in_order = sorted(missing, key=lambda key: (key[2], key[1]))
@@ -222,7 +222,7 @@ def add_tasks(
     if overlap < 1:
         raise ValueError(_("At least one person must judge each task: raise the overlap to 1."))
     known = {task.response_a_id for task in tasks}.difference(new_responses)
-    found = Task.objects.filter(response_a__in=known, repeat_of__isnull=True) if known else Task.objects.none()
+    found = Task.objects.filter(response_a__among=known, repeat_of__isnull=True) if known else Task.objects.none()
     ids = {
         NewTask(kind, prompt_id, a, b, tuple(candidates)): pk
         for kind, prompt_id, a, b, candidates, pk in found.values_list(*NewTask._fields, "pk")

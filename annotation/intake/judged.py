@@ -116,7 +116,7 @@ def keep_judgments(
     items = _on_repeats(items, annotators)
     known_tasks = {item.task_id for item in items}.difference(new_tasks)
     # Locked in one order, so that two imports and the queue never wait for each other in a circle.
-    locked = Task.objects.select_for_update(no_key=True).filter(pk__in=known_tasks)
+    locked = Task.objects.select_for_update(no_key=True).filter(pk__among=known_tasks)
     list(locked.order_by("pk").values_list("pk"))
     rows = _new_rows(project, items, annotators, kept, known_tasks=known_tasks)
     _create(rows)
@@ -131,7 +131,7 @@ def _on_repeats(items: Sequence[SaidOfTask], annotators: Mapping[AnnotatorName, 
     if not wanted:
         return list(items)
     make_repeats(wanted)
-    repeats = Task.objects.filter(repeat_of__in={task_id for task_id, _annotator in wanted})
+    repeats = Task.objects.filter(repeat_of__among={task_id for task_id, _annotator in wanted})
     ids = {(row[0], row[1]): row[2] for row in repeats.values_list("repeat_of_id", "reserved_for_id", "pk")}
     return [
         item._replace(task_id=ids[item.task_id, annotators[item.name].pk]) if item.said.is_repeat else item
@@ -145,7 +145,7 @@ def _raise_counters(num_judged: Counter[int]) -> None:
     for task_id, num in num_judged.items():
         by_num[num].append(task_id)
     for num, task_ids in by_num.items():
-        Task.objects.filter(pk__in=task_ids).update(
+        Task.objects.filter(pk__among=task_ids).update(
             num_judged=F("num_judged") + num,
             overlap=Greatest(F("overlap"), F("num_judged") + F("num_leased") + num),
         )
@@ -164,7 +164,7 @@ def _new_rows(
     ids = {annotator.pk for annotator in annotators.values()}
     known = _known(known_tasks, ids) if known_tasks else {}
     lent = set(
-        Assignment.objects.filter(task__in=known_tasks, annotator__in=ids).values_list("task_id", "annotator_id")
+        Assignment.objects.filter(task__among=known_tasks, annotator__among=ids).values_list("task_id", "annotator_id")
         if known_tasks
         else ()
     )
@@ -190,7 +190,7 @@ def _known(task_ids: Collection[int], annotators: Collection[int]) -> dict[tuple
     """(task id, annotator id) → what was said, for the judgments that are there."""
     judgments = (
         Judgment.objects.counted()
-        .filter(task__in=task_ids, annotator__in=annotators)
+        .filter(task__among=task_ids, annotator__among=annotators)
         .prefetch_related("ratings", "ranks")
     )
     return {

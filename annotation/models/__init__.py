@@ -2,6 +2,7 @@
 who changed what (record), invitations, files on their way in (doors), and the doors for programs (programs).
 """
 
+from annotation.models.among import Among
 from annotation.models.content import Prompt, Response
 from annotation.models.doors import Import, ImportProblem
 from annotation.models.invitations import Invitation
@@ -23,6 +24,7 @@ from annotation.models.work import Assignment, Candidate, Draft, Judgment, Task
 
 __all__ = [
     "TEST_EVENT",
+    "Among",
     "ApiToken",
     "ApiUse",
     "Assignment",
