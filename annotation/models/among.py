@@ -11,12 +11,12 @@ from django.db.models.sql.compiler import SQLCompiler
 
 @Field.register_lookup
 @ForeignObject.register_lookup
-class Among(Lookup):  # type: ignore[type-arg]  # Django's own is not generic when it runs
+class Among(Lookup):
     """The values are ids or texts, as the column keeps them; none at all find nothing."""
 
     lookup_name = "among"
     prepare_rhs = False
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
         left, params = self.process_lhs(compiler, connection)
-        return f"{left} = ANY(%s)", [*params, list(self.rhs)]
+        return f"{left} = ANY(%s)", (*params, list(self.rhs))
