@@ -141,7 +141,7 @@ def test_an_export_takes_what_the_page_takes(project: Project, alice: User, caro
     assert response["Content-Disposition"].endswith(f'filename="{project.slug}-preferences.csv.gz"')
     table = gzip.decompress(b"".join(response.streaming_content)).decode("utf-8-sig")
     (line,) = csv.DictReader(io.StringIO(table))
-    assert (line["margin"], line["target"]) == ("3.0", "1.0")
+    assert (float(line["margin"]), float(line["target"])) == (3.0, 1.0)
     assert line["chosen"].startswith("\n\nHuman: ") or line["chosen"].startswith("'\n\nHuman: ")
     status, problem = admin.get(f"projects/{project.slug}/export", format="label_studio", file_type="csv")
     assert (status, "choose JSONL or JSON" in problem["detail"]) == (422, True)
