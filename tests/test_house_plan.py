@@ -18,7 +18,7 @@ RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir"),
     *("data", "model", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "experience", "policy_update"),
-    *("train_sft", "train_reward", "train_dpo", "train_policy", "generate", "evaluate", "__main__"),
+    *("train_sft", "train_reward", "train_dpo", "train_policy", "generate", "evaluate", "boards", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""
 
@@ -101,7 +101,7 @@ def test_the_trainer_stands_alone() -> None:
         root = module.split(".")[0]
         if root in OWN:
             return within(module, "training.rlhf")
-        libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers"}
+        libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers", "wandb"}
         if file.stem in {"fields", "run_config", "policy_config", "config", "rundir"}:
             libraries = set()
         return root in libraries or root in standard
@@ -143,9 +143,19 @@ def test_arrows_inside_an_app(app: str) -> None:
 
 def test_imports_stand_at_the_top() -> None:
     """Inside functions only what costs seconds at start-up and few requests need: torch and transformers with their
-    next of kin; crowdkit and pandas, for the weighted consensus alone.
+    next of kin; crowdkit and pandas, for the weighted consensus alone; wandb, which few install.
     """
-    slow = ("torch", "transformers", "peft", "safetensors", "tokenizers", "training.rlhf", "crowdkit", "pandas")
+    slow = (
+        "torch",
+        "transformers",
+        "peft",
+        "safetensors",
+        "tokenizers",
+        "training.rlhf",
+        "crowdkit",
+        "pandas",
+        "wandb",
+    )
     for room in ("config", "annotation", "training"):
         for file in python_files(room):
             for module, line, inside in imports(file):

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -76,7 +77,9 @@ def _run_and_report(kind: str, run: RunDir, events: EventLog, stop: StopCheck, p
     try:
         run.remove_leftovers()
         config = run.read_config(kind)
-        summary = _trainer(kind, config)(config, run, events, stop)
+        trainer = _trainer(kind, config)
+        with _boards(run, config, events):
+            summary = trainer(config, run, events, stop)
     except Stopped as stopped:
         if stopped.reason == "interrupted":
             return EXIT_INTERRUPTED
@@ -138,6 +141,12 @@ def _trainer(kind: str, config: Config) -> Trainer:
     from training.rlhf.evaluate import evaluate  # noqa: PLC0415
 
     return evaluate
+
+
+def _boards(run: RunDir, config: Config, events: EventLog) -> AbstractContextManager[None]:
+    from training.rlhf.boards import boards  # noqa: PLC0415 - loads torch, as trainers do
+
+    return boards(run, config, events)
 
 
 class _errors_into:

@@ -54,6 +54,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.artifact = self.path / "artifact"
         self.stderr = self.path / "stderr.txt"
+        self.tensorboard = self.path / "tensorboard"
 
     def write_config(self, config: Config) -> None:
         write_text(self.config, json.dumps(to_dict(config), indent=1, ensure_ascii=False) + "\n")
@@ -175,6 +176,8 @@ class EventLog:
         lines = whole.splitlines()
         self.last_seq = int(json.loads(lines[-1])["seq"]) if lines else 0
         self._first_progress: tuple[float, int] | None = None
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
+        """Who else is told each event, once it is written."""
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +245,8 @@ class EventLog:
         self._file.write(json.dumps(event, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         self._file.flush()
         self.last_seq += 1
+        for listener in self.listeners:
+            listener(event)
 
 
 def read_events(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]:
