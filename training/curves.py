@@ -51,6 +51,10 @@ def _pays_for_more(settings: Values) -> bool:
     return any(settings.get(part) for part in parts)
 
 
+def _is_watched(settings: Values) -> bool:
+    return bool(settings.get("watcher"))
+
+
 def _has_value_model(settings: Values) -> bool:
     algorithm = settings.get("algorithm", "ppo")
     return algorithm in ("ppo", "a2c") or (algorithm == "reinforce" and settings.get("baseline") == "value")
@@ -83,6 +87,13 @@ POLICY = (
         _("Reward"),
         (Line("reward/mean", _("reward")), Line("reward/with_kl", _("reward minus KL penalty"))),
         note=_("0 is as good as the answers that the reward model was normalised on."),
+    ),
+    Chart(
+        "watched",
+        _("Reward by the model that watches"),
+        (Line("reward/watched", _("score")),),
+        note=_("It pays nothing. Where it falls while the reward rises, the policy exploits the reward model."),
+        is_for=_is_watched,
     ),
     Chart(
         "kl",

@@ -94,6 +94,14 @@ class RunForm(forms.Form):
             initial=_default(scorers),
             error_messages={"required": _("Choose the reward model that scores the answers, or train one first.")},
         )
+        if self.kind == Run.Kind.POLICY:
+            self.fields["watcher"] = VersionChoice(
+                scorers.order_by("-id"),
+                label=_("Another reward model that watches"),
+                required=False,
+                empty_label=_("none"),
+                help_text=_("Pays nothing. When its score falls while the reward rises, the run says so."),
+            )
 
     def _suggest(self) -> None:
         """Begin with the settings that suit the model, where it brings any."""
@@ -139,6 +147,7 @@ class RunForm(forms.Form):
     def initial_from(self, run: Run) -> None:
         """Take over everything of an earlier run, to be started again with changes."""
         self.initial.update({"snapshot": run.snapshot_id, "model": run.model_id, "reward_model": run.reward_model_id})
+        self.initial["watcher"] = run.watcher_id
         self.initial.update(
             {setting.name: run.config[setting.name] for setting in self.settings if setting.name in run.config}
         )

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from training.diffs import Diff, WordDiff, word_diff
+from training.doctor import Finding, examine
 from training.models import ModelVersion, Run, Sample, Snapshot
 from training.rlhf.config import KINDS, describe
 from training.rlhf.rundir import RunDir
@@ -236,6 +237,11 @@ class RunPage:
     @property
     def report(self) -> RewardReport | None:
         return RewardReport.read(self.run.summary)
+
+    @functools.cached_property
+    def findings(self) -> list[Finding]:
+        """What the run doctor says."""
+        return examine(self.run)
 
     @property
     def figures(self) -> list[Figure]:

@@ -166,6 +166,16 @@ def test_what_the_run_leaves(finished, models):
     assert set(events_of(finished, "metrics")[0]["values"]) >= CHARTED
 
 
+def test_a_reward_model_that_watches_changes_nothing(finished, models, tmp_path):
+    watched = settings(models, watcher=models["reward_model"])
+    run = make_run(tmp_path / "run", "policy", watched, prompts=prompt_lines())
+    train("policy", run)
+    metrics = metrics_by_step(run)
+    for values in metrics.values():
+        assert values.pop("reward/watched") == pytest.approx(values["reward/mean"], rel=1e-5)
+    assert metrics == metrics_by_step(finished)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_killed_at_random_steps_it_ends_as_if_it_had_not_been(finished, models, tmp_path, seed):
     run = make_run(tmp_path / "run", "policy", settings(models), prompts=prompt_lines())

@@ -149,6 +149,10 @@ class Run(models.Model):
     reward_model = models.ForeignKey(
         "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_scored"
     )
+    watcher = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_watched",
+        help_text="Another reward model, which scores the answers but pays nothing for them.",
+    )  # fmt: skip
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(default=timezone.now, help_text="When its message was last sent to the workers.")

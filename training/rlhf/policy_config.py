@@ -19,6 +19,9 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
 
     reward_model: str = app_filled()
     """Folder of the reward model, the artifact of a reward run."""
+    watcher: str = app_filled()
+    """Folder of another reward model, which scores every answer and pays for none: where its curve falls while the
+    reward rises, the policy exploits the reward model. Empty: none."""
     value_model: str = app_filled()
     """Folder of a scalar model to start the value model from; empty follows `value_init`."""
     learning_rate: float = bounded(1e-5, above=0)

@@ -67,6 +67,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
     # 2. The models.
     actors, scorer = load_actors(config, tokenizer)
     reward = Reward(scorer, tokenizer, config)
+    watcher = load_scorer(config.watcher, tokenizer, config) if config.watcher else None
 
     # 3. Where an earlier process of this run stopped.
     control = KLController(
@@ -118,6 +119,8 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         stats = update(actors, experience, config, learning_rate=rate, kl_coef=control.coef, step=state.step)
         clock.append(time.perf_counter())
         values = measurements(experience, stats, config, kl_coef=control.coef, learning_rate=rate) | of_parts(paid)
+        if watcher:
+            values["reward/watched"] = float(watcher(messages, responses).mean())
         control.update(values["kl/sequence"], num_responses=config.rollout_batch_size)
         state.step += 1
         state.progress["kl_coef"] = control.coef
@@ -169,9 +172,7 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
     reference = None if config.lora_rank else load_policy(config.model, config.revision, device=device)
     if reference is not None:
         reference.requires_grad_(False)
-    reward = load_scalar(config.reward_model, device=device)
-    reward.requires_grad_(False)
-    scorer = Scorer(reward, load_tokenizer(config.reward_model), tokenizer, config, batch_size=config.micro_batch_size)
+    scorer = load_scorer(config.reward_model, tokenizer, config)
     value = starting_value(config, tokenizer, device) if config.has_value_model else None
     model: nn.Module = policy
     if config.lora_rank:
@@ -186,6 +187,13 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
         value_optimizer=make_optimizer([value], config) if value is not None else None,
     )
     return actors, scorer
+
+
+def load_scorer(folder: str, tokenizer: PreTrainedTokenizerBase, config: PolicyConfig) -> Scorer:
+    """The frozen reward model of a folder, for answers in the policy's tokens."""
+    model = load_scalar(folder, device=choose_device(config.device))
+    model.requires_grad_(False)
+    return Scorer(model, load_tokenizer(folder), tokenizer, config, batch_size=config.micro_batch_size)
 
 
 def starting_value(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> ScalarModel:

@@ -34,7 +34,8 @@ def run(request: PersonRequest, pk: int) -> HttpResponse:
         context["changed"] = page.changed_since(request.GET.get("seen", ""))
         return poll(request, "training/run.html#live", context, state=page.state, is_over=run.is_finished)
     pairs = zip(curves.CHARTS[run.kind], charts.items(run.kind), strict=True)
-    drawn = ((chart, item) for chart, item in pairs if chart.is_for(run.config))
+    settings = {**run.config, "watcher": run.watcher_id}
+    drawn = ((chart, item) for chart, item in pairs if chart.is_for(settings))
     return render(request, "training/run.html", {**context, "charts": list(drawn)})
 
 

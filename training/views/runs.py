@@ -104,7 +104,7 @@ def chosen_inputs(request: PersonRequest) -> dict[str, int]:
 
 def _start(request: PersonRequest, form: RunForm) -> Run | None:
     """The queued run, or None with the verb's sentence on the form."""
-    inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model")}
+    inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model", "watcher")}
     try:
         run = actions.start_run(
             form.project, kind=form.kind, config=form.cleaned_data["config"], by=request.user, **inputs

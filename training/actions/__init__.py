@@ -1,0 +1,30 @@
+"""Verbs of training. What a person gave wrongly raises ValueError with a sentence that says what to change."""
+
+from training.actions.publishing import publish_responses, send_to_annotators, storable
+from training.actions.runs import (
+    POLICIES,
+    cancel_run,
+    fail_stale_runs,
+    requeue,
+    rerun,
+    resume_run,
+    start_run,
+    trainer_config,
+)
+from training.actions.versions import promote, register_version
+
+__all__ = [
+    "POLICIES",
+    "cancel_run",
+    "fail_stale_runs",
+    "promote",
+    "publish_responses",
+    "register_version",
+    "requeue",
+    "rerun",
+    "resume_run",
+    "send_to_annotators",
+    "start_run",
+    "storable",
+    "trainer_config",
+]

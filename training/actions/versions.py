@@ -1,0 +1,90 @@
+"""Verbs of model versions: register, promote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from annotation.models import AuditEntry, Project, User, Verb
+from training import artifacts
+from training.models import ModelVersion, Run, StageChange
+
+
+def register_version(
+    project: Project,
+    *,
+    path: str | Path,
+    name: str,
+    kind: str,
+    parent: ModelVersion | None = None,
+    run: Run | None = None,
+    by: User | None = None,
+    revision: str = "",
+    metrics: Mapping[str, Any] | None = None,
+) -> ModelVersion:
+    """A version of the model in a folder (or of a hub's model at a pinned revision). Twice for one run is once."""
+    if kind not in ModelVersion.Kind.values:
+        raise ValueError(f"kind must be one of {', '.join(ModelVersion.Kind.values)}, got {kind!r}.")
+    try:
+        validate_slug(name)
+    except ValidationError:
+        raise ValueError(
+            _("“%(name)s” is no name for a version: use letters, digits, - and _ only.") % {"name": name}
+        ) from None
+    same_name = project.model_versions.filter(name=name).first()
+    if same_name and (run is None or same_name.run_id != run.pk):
+        raise ValueError(
+            _("%(project)s already has a version named “%(name)s”: choose another name.")
+            % {"project": project, "name": name}
+        )
+    values: dict[str, Any] = {"kind": kind, "parent": parent, "revision": revision, "metrics": dict(metrics or {})}
+    values["presets"] = dict(parent.presets) if parent else {}
+    if revision:
+        values["location"] = str(path)
+    else:
+        artifacts.check(Path(path), kind=kind)
+        values["presets"] |= artifacts.read_presets(Path(path))
+        kept = artifacts.keep(Path(path), project_slug=project.slug, name=name)
+        values |= {"location": str(kept), "checksum": artifacts.checksum(kept)}
+    values |= {"project": project, "name": name, "created_by": by}
+    if run:
+        return ModelVersion.objects.update_or_create(run=run, defaults=values)[0]
+    with transaction.atomic():
+        AuditEntry.objects.record(Verb.MODEL_REGISTERED, by=by, project=project, subject=name, kind=kind)
+        return ModelVersion.objects.create(**values)
+
+
+@transaction.atomic
+def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) -> StageChange:
+    """Move a version to a stage. One version a kind is in production: the former one is archived."""
+    if stage not in ModelVersion.Stage.values:
+        raise ValueError(f"stage must be one of {', '.join(ModelVersion.Stage.values)}, got {stage!r}.")
+    if not reason.strip():
+        raise ValueError(_("Say why: the reason is what the team reads when it asks how this version got there."))
+    # All versions of the kind are locked, in one order, so that two promotions at once cannot both win.
+    siblings = (
+        ModelVersion.objects.select_for_update().filter(project=version.project, kind=version.kind).order_by("id")
+    )
+    current = {sibling.pk: sibling for sibling in siblings}
+    if current[version.pk].stage == stage:
+        raise ValueError(
+            _("%(version)s is already at this stage (%(stage)s).")
+            % {"version": version, "stage": current[version.pk].get_stage_display()}
+        )
+    if stage == ModelVersion.Stage.PRODUCTION:
+        for former in current.values():
+            if former.stage == stage:
+                _move_stage(former, ModelVersion.Stage.ARCHIVED, by=by, reason=f"{version} took its place.")
+    change = [current[version.pk].stage, stage]
+    AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
+    return _move_stage(version, stage, by=by, reason=reason.strip())
+
+
+def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> StageChange:
+    version.stage = stage
+    version.save(update_fields=["stage"])
+    return StageChange.objects.create(version=version, stage=stage, by=by, reason=reason)
