@@ -5,7 +5,7 @@ import math
 from training import charts, curves
 from training.models import Run
 
-REWARD, KL, BY_KL = curves.POLICY[:3]
+REWARD, BY_KL = ({chart.key: chart for chart in curves.POLICY}[key] for key in ("reward", "reward_by_kl"))
 ROWS = [(step, {"reward/mean": step / 10, "kl/sequence": float(step * step)}) for step in range(5)]
 
 
