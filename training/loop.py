@@ -16,7 +16,8 @@ from annotation.models import Judgment, Project, Task
 from annotation.models.work import JudgmentQuerySet
 from training.curves import thin
 from training.models import Generation, Metric, ModelVersion, Run, Snapshot
-from training.reports import RewardReport, histogram
+from training.reports import histogram
+from training.reward_report import RewardReport
 
 Step = Literal["label", "freeze", "reward", "policy", "generate", "compare", "wait"]
 

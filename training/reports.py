@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from training.diffs import Diff, WordDiff, word_diff
 from training.doctor import Finding, examine
 from training.models import ModelVersion, Run, Sample, Snapshot
+from training.reward_report import RewardReport, Share
 from training.rlhf.config import KINDS, describe
 from training.rlhf.rundir import RunDir
 from training.templatetags.figures import figure
@@ -28,71 +29,6 @@ NUM_BINS = 21
 Z95 = 1.959964
 SAMPLE_STEPS = 6
 """Steps of the fixed prompts' answers that the page shows: the first, the newest and some between."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share with its 95 % interval, as the trainer measured it."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class RewardReport:
-    """How good a reward model is on pairs that it never saw."""
-
-    accuracy: Share
-    baseline: Share | None
-    """“The longer answer is better”, on the same pairs."""
-    num_pairs: int
-    num_decided: int
-    """Pairs without ties: those that the accuracy is over."""
-    log_loss: float | None
-    ece: float | None
-    bins: list[dict[str, float]]
-    by_strength: list[tuple[str, dict[str, Any]]]
-
-    @classmethod
-    def read(cls, metrics: Mapping[str, Any]) -> RewardReport | None:
-        """None for a run that has measured no accuracy (yet)."""
-        if metrics.get("accuracy") is None:
-            return None
-        baseline = metrics.get("length_baseline_accuracy")
-        return cls(
-            accuracy=Share(metrics["accuracy"], metrics.get("accuracy_low"), metrics.get("accuracy_high")),
-            baseline=None
-            if baseline is None
-            else Share(baseline, metrics.get("length_baseline_low"), metrics.get("length_baseline_high")),
-            num_pairs=int(metrics.get("num_pairs", 0)),
-            num_decided=int(metrics.get("num_decided", metrics.get("num_pairs", 0))),
-            log_loss=metrics.get("log_loss"),
-            ece=metrics.get("ece"),
-            bins=[each for each in metrics.get("calibration", []) if each.get("n")],
-            by_strength=sorted(metrics.get("accuracy_by_strength", {}).items()),
-        )
-
-    @property
-    def beats_length(self) -> bool | None:
-        """Whether its whole interval lies above the baseline; None where there is no baseline."""
-        if self.baseline is None:
-            return None
-        return (self.accuracy.low if self.accuracy.low is not None else self.accuracy.value) > self.baseline.value
-
-    @property
-    def diagram(self) -> list[dict[str, float]]:
-        """The bins in a square of 100 × 100, y downwards; the radius grows with the root of the bin's share."""
-        total = sum(each["n"] for each in self.bins)
-        return [
-            {
-                **each,
-                "cx": round(100 * each["predicted"], 1),
-                "cy": round(100 - 100 * each["observed"], 1),
-                "r": round(1.6 + 6 * (each["n"] / total) ** 0.5, 1),
-            }
-            for each in self.bins
-        ]
 
 
 @dataclass(frozen=True)

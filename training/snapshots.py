@@ -185,6 +185,7 @@ def _pair_lines(project: Project, split_of: Mapping[int, str], targets: Mapping[
             "target": pair.target,
             "strength": pair.strength,
             "weight": pair.weight,
+            "votes": pair.votes,
             "split": split_of[pair.prompt_id],
             "judgment_ids": pair.judgment_ids,
             "num_simulated": pair.num_simulated,

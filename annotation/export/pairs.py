@@ -36,6 +36,8 @@ class Preference(NamedTuple):
     judgment_ids: list[int]
     is_decided: bool = False
     """A reviewer's verdict stands in place of what people said."""
+    votes: tuple[float, ...] = ()
+    """The signed strengths behind it, a person's each, the lowest first, so that nobody's can be told by its place."""
     weight: float = 1.0
     """How much it counts in training. The pairs of a ranking share 1, so that more answers weigh no more than two."""
 
@@ -142,4 +144,5 @@ def preference_of(
         num_simulated=sum(judgment.is_simulated for judgment in judgments),
         judgment_ids=sorted(judgment.id for judgment in judgments),
         is_decided=verdict is not None,
+        votes=tuple(sorted(vote.strength for vote in votes)),
     )

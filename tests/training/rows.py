@@ -27,6 +27,26 @@ REWARD_SUMMARY: dict[str, Any] = {
     "calibration": [
         {"predicted": (bin_ + 0.5) / 10, "observed": min(1.0, (bin_ + 0.4) / 9), "n": 6 + bin_} for bin_ in range(10)
     ],
+    "temperature": 1.4,
+    "log_loss_calibrated": 0.43,
+    "ece_calibrated": 0.02,
+    "calibration_calibrated": [
+        {"predicted": (bin_ + 0.5) / 10, "observed": (bin_ + 0.5) / 10, "n": 6 + bin_} for bin_ in range(10)
+    ],
+    "human_agreement": 0.64,
+    "human_agreement_low": 0.5,
+    "human_agreement_high": 0.76,
+    "human_agreement_of_model": 0.73,
+    "human_agreement_of_model_low": 0.6,
+    "human_agreement_of_model_high": 0.84,
+    "human_agreement_pairs": 45,
+    "human_agreement_votes": 98,
+    "num_heads": 4,
+    "head_std": 0.21,
+    "unanimous_pairs": 80,
+    "unanimous_accuracy": 0.86,
+    "divided_pairs": 19,
+    "divided_accuracy": 0.58,
     "accuracy_by_strength": {
         "1": {"accuracy": 0.68, "low": 0.5, "high": 0.8, "num_pairs": 30},
         "3": {"accuracy": 0.95, "low": 0.8, "high": 1.0, "num_pairs": 66},

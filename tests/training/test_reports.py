@@ -9,6 +9,7 @@ from annotation.models import Project
 from tests.training import rows
 from training import reports
 from training.diffs import Answer, Diff, PairDiff
+from training.reward_report import RewardReport
 
 
 def test_wilson_interval_worked_by_hand() -> None:
@@ -26,21 +27,30 @@ def test_histogram_counts_every_value_once() -> None:
 
 
 def test_a_reward_model_beats_length_only_when_its_whole_interval_does() -> None:
-    report = reports.RewardReport.read(rows.REWARD_SUMMARY)
+    report = RewardReport.read(rows.REWARD_SUMMARY)
     assert report is not None
     assert report.beats_length
-    narrow = reports.RewardReport.read({**rows.REWARD_SUMMARY, "length_baseline_accuracy": 0.75})
+    narrow = RewardReport.read({**rows.REWARD_SUMMARY, "length_baseline_accuracy": 0.75})
     assert narrow is not None
     assert narrow.beats_length is False
-    assert reports.RewardReport.read({}) is None
-    assert reports.RewardReport.read({"accuracy": None}) is None
+    assert RewardReport.read({}) is None
+    assert RewardReport.read({"accuracy": None}) is None
 
 
-def test_the_calibration_diagram_stays_inside_its_square() -> None:
-    report = reports.RewardReport.read(rows.REWARD_SUMMARY)
+def test_the_calibration_diagrams_stay_inside_their_squares() -> None:
+    report = RewardReport.read(rows.REWARD_SUMMARY)
     assert report is not None
-    assert len(report.diagram) == 10
-    assert all(0 <= dot["cx"] <= 100 and 0 <= dot["cy"] <= 100 and 0 < dot["r"] < 10 for dot in report.diagram)
+    for drawn in (report.calibration, report.calibrated):
+        assert drawn is not None
+        assert len(drawn.diagram) == 10
+        assert all(0 <= dot["cx"] <= 100 and 0 <= dot["cy"] <= 100 and 0 < dot["r"] < 10 for dot in drawn.diagram)
+
+
+def test_what_an_older_trainer_did_not_measure_is_left_out() -> None:
+    report = RewardReport.read({"accuracy": 0.8, "ece": 0.1})
+    assert report is not None
+    assert report.ceiling is report.heads is report.calibrated is report.temperature is None
+    assert report.calibration is not None and report.calibration.bins == []
 
 
 def pair(number: int, before: float, after: float) -> PairDiff:

@@ -68,7 +68,9 @@ def test_a_reward_run_shows_its_report(client: Client, bob: User, tuned: ModelVe
     assert tuned.run
     assert tuned.run.reward_model
     text = get(client, bob, f"/runs/{tuned.run.reward_model.run_id}/").content.decode()
-    for part in ("On held-out pairs", "81.0", "The longer one wins", "Calibration", "72.0", "96 without ties"):
+    shown = ("On held-out pairs", "81.0", "The longer one wins", "Calibration", "72.0", "96 without ties")
+    people = ("Two labellers agree", "64.0", "The model agrees with one", "73.0", "45 held-out pairs", "98 labels")
+    for part in (*shown, *people, "after the temperature 1.4", "With its temperature", "58.0", "apart by 0.21"):
         assert part in text
     assert "does not clearly beat" not in text
 

@@ -65,6 +65,24 @@ def test_it_works_and_the_trainer_reads_it(project: Project, alice: User, dana: 
     assert {pair.prompt_id: pair.split for pair in pairs} == {prompt.id: prompt.split for prompt in prompts}
 
 
+def test_a_pair_keeps_its_votes_and_not_whose_they_are(project: Project, alice: User, bob: User) -> None:
+    """What the ceiling of a reward model is measured by."""
+    Project.objects.filter(pk=project.pk).update(overlap=2)
+    project.refresh_from_db()
+    ask(project, 3)
+    for person, strength in ((alice, 2), (bob, 3)):
+        while assignment := claim(person, project=project):
+            first, second = sorted((assignment.left, assignment.right), key=lambda response: response.text)
+            preferred = first if person == alice else second
+            judge(assignment, by=person, submission_key=uuid.uuid4(), preferred=preferred, strength=strength)
+    snapshot = freeze(project, by=None, validation_share=0, test_share=0)
+    for line in read(snapshot, "preferences"):
+        ours, theirs = (2, -3) if line["response_a"] == "kind words" else (-2, 3)
+        assert line["votes"] == sorted([ours, theirs]) and line["target"] == 0.5
+    pairs = read_preferences(snapshot.folder / "preferences.jsonl")
+    assert {pair.votes for pair in pairs} <= {(-3.0, 2.0), (-2.0, 3.0)}
+
+
 def test_the_same_content_is_the_same_snapshot(project: Project, alice: User, dana: User) -> None:
     ask(project, 12)
     label(alice, project)

@@ -16,6 +16,7 @@ from annotation.models import Project, Role
 from training import actions, reports
 from training.forms import PromoteForm
 from training.models import ModelVersion, Snapshot
+from training.reward_report import RewardReport
 from training.views.requests import PersonRequest, find_version
 
 
@@ -77,7 +78,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
     return {
         "ancestors": ancestors,
         "children": version.children.select_related("run"),
-        "report": reports.RewardReport.read(version.metrics),
+        "report": RewardReport.read(version.metrics),
         "figures": reports.measured(version.metrics),
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
