@@ -33,8 +33,7 @@ LOOK = """
     SELECT task.id, task.kind, task.repeat_of_id
     FROM {tasks}
     WHERE {when}
-      AND task.project_id = %(project)s AND task.control = ''
-      AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+      AND task.project_id = %(project)s AND task.control = '' AND task.is_open
       AND NOT EXISTS (
           SELECT FROM annotation_assignment had
           WHERE had.task_id = task.id AND had.annotator_id = %(user)s AND had.status <> 'expired'
@@ -52,8 +51,7 @@ LOOK = """
 FIRST_LOOK = LOOK.format(
     tasks="""(
         SELECT id, priority FROM annotation_task
-        WHERE project_id = %(project)s AND control = ''
-          AND NOT is_withdrawn AND overlap > (num_judged + num_leased)
+        WHERE project_id = %(project)s AND control = '' AND is_open
         ORDER BY priority DESC, id LIMIT 25
     ) first JOIN annotation_task task ON task.id = first.id""",
     when="EXISTS (SELECT FROM may_lend)",
@@ -99,8 +97,7 @@ WITH held AS MATERIALIZED (
     SELECT task.id, task.kind, task.repeat_of_id
     FROM annotation_task task
     WHERE EXISTS (SELECT FROM may_lend) AND (%(mixes_in)s::boolean OR NOT EXISTS (SELECT FROM question))
-      AND task.project_id = %(project)s AND task.control <> ''
-      AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+      AND task.project_id = %(project)s AND task.control <> '' AND task.is_open
       AND CASE WHEN task.control = 'gold' THEN EXISTS (SELECT FROM question)
           ELSE task.reserved_for_id = %(user)s AND EXISTS (
               SELECT FROM annotation_judgment said

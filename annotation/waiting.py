@@ -29,7 +29,7 @@ SELECT project.id, (
         UNION ALL (
             SELECT 1 FROM annotation_task task
             WHERE task.project_id = project.id AND task.control = ''
-              AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+              AND task.is_open
               AND {NOT_HAD}
             ORDER BY task.priority DESC, task.id
             LIMIT %(most)s + 1
@@ -37,7 +37,7 @@ SELECT project.id, (
         UNION ALL
         SELECT 1 FROM annotation_task task
         WHERE task.project_id = project.id AND task.control <> '' AND task.reserved_for_id = %(user)s
-          AND NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased)
+          AND task.is_open
           AND EXISTS (
               SELECT FROM annotation_judgment said
               WHERE said.task_id = task.repeat_of_id AND said.annotator_id = %(user)s AND said.is_current

@@ -27,7 +27,7 @@ from annotation.webhooks import announce_judgment
 # could lend the person again the task whose lease had run out and that they are judging now. Rows are locked in the
 # order they are named, and what is read of a locked row is its newest version.
 LOCK = """
-SELECT assignment.status, NOT task.is_withdrawn AND task.overlap > (task.num_judged + task.num_leased), coalesce(
+SELECT assignment.status, task.is_open, coalesce(
     membership.seen_guidelines_id,
     (SELECT id FROM annotation_guidelines WHERE project_id = task.project_id ORDER BY version DESC LIMIT 1)
 )

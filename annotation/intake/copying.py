@@ -44,5 +44,5 @@ def _defaults(model: type[Model], columns: Sequence[str]) -> dict[str, Any]:
     return {
         str(field.column): field.get_db_prep_save(field.pre_save(model(), add=True), connection)
         for field in model._meta.concrete_fields
-        if field.column not in columns and not field.null and not field.primary_key
+        if field.column not in columns and not (field.null or field.primary_key or field.generated)
     }

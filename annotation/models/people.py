@@ -107,10 +107,15 @@ class Membership(models.Model):
     swap_lead = models.IntegerField(
         default=0, help_text="How many more pairs this person saw swapped than not; the queue keeps it near zero."
     )
+    # A place in the queue that moves with every label: neither checked nor indexed. Without its task it leads nowhere.
     last_task = models.ForeignKey(
         "annotation.Task", null=True, on_delete=models.SET_NULL, related_name="+", editable=False,
-        help_text="What the queue lent this person last: it looks on from there.",
+        db_constraint=False, db_index=False, help_text="What the queue lent this person last: it looks on from there.",
     )  # fmt: skip
+    worked_on = models.DateField(null=True, editable=False, help_text="The day of which num_today speaks.")
+    num_today = models.PositiveIntegerField(
+        default=0, editable=False, help_text="What they judged on that day and did not undo."
+    )
     seen_guidelines = models.ForeignKey(
         "annotation.Guidelines", null=True, on_delete=models.SET_NULL, related_name="+", editable=False,
         help_text="The version this person has read; a newer one is announced before their next task.",

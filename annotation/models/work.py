@@ -26,7 +26,7 @@ REPEAT_AFTER = 10
 class TaskQuerySet(models.QuerySet["Task"]):
     def open(self) -> TaskQuerySet:
         """Tasks with a place left for one more person (judged and lent together below the overlap)."""
-        return self.filter(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
+        return self.filter(is_open=True)
 
     def done(self) -> TaskQuerySet:
         return self.filter(num_judged__gte=F("overlap"))
@@ -40,10 +40,9 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def counts(self) -> dict[str, int]:
         """How many there are, have a place left, and are done, in one query."""
-        is_open = Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"))
         is_done = Q(num_judged__gte=F("overlap"))
         return self.questions().aggregate(
-            all=Count("pk"), open=Count("pk", filter=is_open), done=Count("pk", filter=is_done)
+            all=Count("pk"), open=Count("pk", filter=Q(is_open=True)), done=Count("pk", filter=is_done)
         )
 
 
@@ -80,17 +79,26 @@ class Task(models.Model):
     candidate_ids = ArrayField(models.BigIntegerField(), default=list, blank=True, editable=False)
     making = models.ForeignKey(
         "annotation.Making", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="tasks",
-        help_text="The admin's act that made it with others.",
+        db_index=False, help_text="The admin's act that made it with others.",
     )  # fmt: skip
     overlap = models.PositiveSmallIntegerField(default=1)
     priority = models.IntegerField(default=0, help_text="Higher is asked first.")
     num_judged = models.PositiveSmallIntegerField(default=0)
     num_leased = models.PositiveSmallIntegerField(default=0)
     is_withdrawn = models.BooleanField(default=False)
+    # A column, because indexes look at it: a judgment moves both counters and leaves it as it is, and PostgreSQL writes
+    # no index anew for a row of which no indexed column changed.
+    is_open = models.GeneratedField(
+        expression=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")),
+        output_field=models.BooleanField(), db_persist=True,
+        help_text="Whether a place is left for one more person.",
+    )  # fmt: skip
     control = models.CharField(max_length=10, choices=Control.choices, blank=True, editable=False)
-    repeat_of = models.ForeignKey("self", null=True, editable=False, on_delete=models.CASCADE, related_name="repeats")
+    repeat_of = models.ForeignKey(
+        "self", null=True, editable=False, db_index=False, on_delete=models.CASCADE, related_name="repeats"
+    )
     reserved_for = models.ForeignKey(
-        User, null=True, editable=False, on_delete=models.CASCADE, related_name="+",
+        User, null=True, editable=False, db_index=False, on_delete=models.CASCADE, related_name="+",
         help_text="Only this person gets it: the one whose judgment it repeats.",
     )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
@@ -128,7 +136,11 @@ class Task(models.Model):
                 | Q(~Q(kind="ranking"), candidate_ids__len=0),
                 name="a_ranking_has_3_to_6_candidates",
             ),
-            models.UniqueConstraint(fields=["repeat_of", "reserved_for"], name="a_judgment_is_repeated_once"),
+            models.UniqueConstraint(
+                fields=["repeat_of", "reserved_for"],
+                condition=Q(repeat_of__isnull=False),
+                name="a_judgment_is_repeated_once",
+            ),
             models.CheckConstraint(
                 condition=Q(control="repeat", repeat_of__isnull=False, reserved_for__isnull=False)
                 | Q(control__in=["", "gold"], repeat_of__isnull=True, reserved_for__isnull=True),
@@ -138,8 +150,13 @@ class Task(models.Model):
         indexes = [
             models.Index(
                 fields=["project", "-priority", "id"],
-                condition=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased"), control=""),
+                condition=Q(is_open=True, control=""),
                 name="open_tasks_in_order",
+            ),
+            # Of what few tasks have, only those: else each label would write the others' emptiness into an index anew.
+            models.Index(fields=["making"], condition=Q(making__isnull=False), name="tasks_of_a_making"),
+            models.Index(
+                fields=["reserved_for"], condition=Q(reserved_for__isnull=False), name="tasks_reserved_for_a_person",
             ),
             models.Index(
                 fields=["project", "reserved_for"], condition=~Q(control=""), name="control_tasks",
@@ -195,9 +212,10 @@ class Assignment(models.Model):
         HARMFUL = "harmful", _("harmful")
         OTHER = "other", _("other")
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments")
+    # Without indexes of their own: those below begin with them.
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="assignments", db_index=False)
     # Protected: with the row, the place it holds in the task's counters would be lost. Who leaves is made inactive.
-    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments", db_index=False)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.LEASED)
     is_swapped = models.BooleanField(help_text="True: response_b was shown on the left.")
     order = ArrayField(
@@ -289,7 +307,7 @@ class Judgment(models.Model):
         BROKEN_TEXT = "broken_text", _("broken text")
 
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="judgments")
-    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="judgments")
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="judgments", db_index=False)
     assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="judgments")
     is_current = models.BooleanField(default=True)
     submission_key = models.UUIDField(unique=True, default=uuid.uuid4, help_text="A submit sent twice counts once.")
@@ -305,11 +323,14 @@ class Judgment(models.Model):
         models.CharField(max_length=100), default=list, blank=True, help_text="The project's reason chips chosen."
     )
     corrections = models.ManyToManyField(Response, blank=True, related_name="corrected_in")
-    guidelines = models.ForeignKey(Guidelines, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # Guidelines are never deleted, so nothing looks for the judgments under them.
+    guidelines = models.ForeignKey(
+        Guidelines, null=True, blank=True, db_index=False, on_delete=models.PROTECT, related_name="+"
+    )
     active_seconds = models.FloatField(null=True, blank=True, help_text="Time at work, idle time taken out.")
     voiding = models.ForeignKey(
         "annotation.Voiding", null=True, blank=True, on_delete=models.SET_NULL, related_name="judgments",
-        help_text="The admin's act that made it count no more.",
+        db_index=False, help_text="The admin's act that made it count no more.",
     )  # fmt: skip
     frozen_at = models.DateTimeField(null=True, editable=False, help_text="When a snapshot first took it.")
     created_at = models.DateTimeField(default=timezone.now)
@@ -335,7 +356,10 @@ class Judgment(models.Model):
                 condition=Q(voiding__isnull=True) | Q(is_current=False), name="a_voided_judgment_does_not_count"
             ),
         ]
-        indexes = [models.Index(fields=["annotator", "created_at"], name="judgments_of_a_person")]
+        indexes = [
+            models.Index(fields=["annotator", "created_at"], name="judgments_of_a_person"),
+            models.Index(fields=["voiding"], condition=Q(voiding__isnull=False), name="judgments_of_a_voiding"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.annotator} on {self.task}"
