@@ -80,7 +80,7 @@ class World:
             "leaver": ("pk", self.leaver.pk),
             "assignment": ("pk", self.lent.pk),
             "task": ("pk", self.lent.task_id),
-            "criterion": ("pk", self.project.criteria.get().pk),
+            "criterion": ("pk", self.project.criteria.earliest("pk").pk),
             "said": ("pk", self.judged.assignment_id),
             "voiding": ("pk", self.voiding.pk),
             "judged": ("pk", self.project.tasks.questions().filter(num_judged__gt=0).earliest("pk").pk),

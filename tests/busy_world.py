@@ -32,12 +32,21 @@ from annotation.models import (
     WebhookAttempt,
     WebhookDelivery,
 )
-from tests.access_world import World, hold
+from tests.access_world import PEOPLE, World, hold, make_people, make_world
+from tests.test_access import EXPECTED
 from tests.training import rows
 from training.models import Generation, ModelVersion, Run, StageChange
 
 names = itertools.count(1)
 """No two rows are called alike in one process; what a test sees of them is how many there are."""
+
+
+def make_busy_world() -> World:
+    world = make_world(make_people())
+    dana = world.people["dana"]
+    dana.is_staff = dana.is_superuser = True
+    dana.save()
+    return world
 
 
 def grow(world: World, num: int = 2) -> None:
@@ -180,3 +189,18 @@ def _of_the_installation(world: World, person: User, number: int) -> None:
             last_seen_at=timezone.now() - datetime.timedelta(hours=number),
         )  # fmt: skip
     person.emailaddress_set.create(email=f"{person.username}@example.org", verified=True, primary=True)
+
+
+def pages(world: World) -> dict[str, tuple[str, str]]:
+    """Address and person of each page that is there to be seen, by its name: the person who is shown the most.
+
+    Dana is taken to have every right of the installation.
+    """
+    found = {}
+    for name, expected in EXPECTED.items():
+        shown = [person for person, status in zip(PEOPLE, expected.statuses, strict=True) if status == 200]
+        person = "dana" if "dana" in shown or not shown else shown[-1]
+        path = world.address(name, expected)
+        if expected.method == "get" and (shown or world.ask(person, path)[0] == 200):
+            found[name] = path, person
+    return found

@@ -15,9 +15,8 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.access_world import PEOPLE, World, make_people, make_world
-from tests.busy_world import grow
-from tests.test_access import EXPECTED
+from tests.access_world import World
+from tests.busy_world import grow, make_busy_world, pages
 
 MOST = 45
 """Queries of any page, whatever it shows."""
@@ -28,23 +27,7 @@ ONE_EACH = {"usersessions_list"}
 @pytest.fixture
 def world(db: None, settings: Any, tmp_path: Path) -> World:
     settings.UPLOADS_DIR = tmp_path
-    made = make_world(make_people())
-    made.people["dana"].is_superuser = True
-    made.people["dana"].save()
-    return made
-
-
-def pages(world: World) -> dict[str, tuple[str, Client]]:
-    """The addresses that show somebody something, each with a browser of the person who is shown the most."""
-    found = {}
-    for name, expected in EXPECTED.items():
-        shown = [person for person, status in zip(PEOPLE, expected.statuses, strict=True) if status == 200]
-        person = "dana" if "dana" in shown or not shown else shown[-1]
-        path, browser = world.address(name, expected), world.browser(person)
-        # What takes a right of the installation, this Dana may see, too.
-        if expected.method == "get" and (shown or browser.get(path).status_code == 200):
-            found[name] = path, browser
-    return found
+    return make_busy_world()
 
 
 def cost(path: str, browser: Client) -> list[str]:
@@ -59,7 +42,7 @@ def cost(path: str, browser: Client) -> list[str]:
 
 
 def test_no_page_asks_more_where_there_is_more_to_show(world: World) -> None:
-    shown = pages(world)
+    shown = {name: (path, world.browser(person)) for name, (path, person) in pages(world).items()}
     assert len(shown) >= 75
     grow(world, 2)
     few = {name: cost(*visit) for name, visit in shown.items()}

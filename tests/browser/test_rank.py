@@ -6,9 +6,9 @@ from playwright.sync_api import Page, expect
 from annotation import actions
 from annotation.models import Judgment, Project, User
 from tests.annotation.conftest import make_rankings
+from tests.browser.axe import check
 from tests.browser.conftest import OpenPage
 from tests.browser.driving import wait_until_sent
-from tests.browser.test_accessibility import check
 
 ANNOTATE = "/projects/ranked/annotate/"
 
