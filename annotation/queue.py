@@ -14,26 +14,15 @@ import datetime
 import random
 from collections.abc import Collection
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from annotation.lending import HELD, NEXT, read
 from annotation.models import Assignment, Project, Task, User
 from annotation.models.work import REPEAT_AFTER
+from annotation.standing import Standing, locked_standing
 from annotation.statements import joining, prepared
-
-# Of the membership, and whether any lease here has run out: a look into a small index.
-LOCK = """
-SELECT id, is_paused, last_task_id, swap_lead, EXISTS (
-    SELECT FROM annotation_assignment late JOIN annotation_task task ON task.id = late.task_id
-    WHERE late.status = 'leased' AND late.expires_at <= %(now)s AND task.project_id = %(project)s
-)
-FROM annotation_membership WHERE user_id = %(user)s AND project_id = %(project)s
-FOR NO KEY UPDATE
-"""
 
 EXPIRE = """
 WITH task_with_overdue AS (
@@ -59,34 +48,34 @@ MOST_HELD = 8
 
 
 @joining
-def claim(user: User, *, project: Project, beside: Collection[int] = ()) -> Assignment | None:
+def claim(
+    user: User, *, project: Project, beside: Collection[int] = (), standing: Standing | None = None
+) -> Assignment | None:
     """The user's own live lease, else the first open task they have not judged or skipped; None: no task.
 
     beside: the assignments (ids) that the asking page holds already, so it gets another one. Of the user's leases
     what they undid last comes first, then the oldest: two pages that hold the same tasks are given the same next one.
     Of the open tasks the highest priority first, then the oldest; a place that was freed behind the first 25 open tasks
     and before the person's last one waits until they have come to the end, or somebody else takes it.
+    standing: the person's, where the caller holds its lock already.
     Raises PermissionDenied for who is not in the project, or paused there.
     """
     now = timezone.now()
-    asked: dict[str, object] = {"user": user.pk, "project": project.pk, "now": now}
     # The person's membership is locked, so two tabs asking at the same moment get the same task, not two, and none asks
     # while the other judges.
-    membership, is_paused, last_task, swap_lead, is_overdue = next(
-        iter(prepared(LOCK, asked)), (None, True, 0, 0, False)
-    )
-    if is_paused:
-        raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
-    if is_overdue:
+    standing = standing or locked_standing(user, project)
+    if standing.has_overdue:
         expire_overdue(project)
     rows = prepared(
         NEXT,
-        asked
-        | {
+        {
+            "user": user.pk,
+            "project": project.pk,
+            "now": now,
             "beside": list(beside),
-            "membership": membership,
-            "last_task": last_task,
-            "swap_lead": swap_lead,
+            "membership": standing.membership,
+            "last_task": standing.last_task,
+            "swap_lead": standing.swap_lead,
             "most_held": MOST_HELD,
             "mixes_in": random.random() < project.control_share,
             "repeat_after": REPEAT_AFTER,

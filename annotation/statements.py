@@ -55,7 +55,7 @@ def prepared(statement: str, values: Mapping[str, object]) -> list[Row]:
     sent: Any = {name: Int8(value) if type(value) is int else value for name, value in values.items()}
     with connection.make_debug_cursor(bare) if connection.queries_logged else connection.make_cursor(bare) as cursor:
         cursor.execute(statement, sent)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if bare.pgresult.nfields else []  # `description` would describe every column
 
 
 class Columns:

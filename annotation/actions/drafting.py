@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
-from annotation.actions.judging import lock
 from annotation.models import Assignment, Draft, User
+from annotation.places import lock
 
 Values = Mapping[str, list[str]]
 

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -19,25 +18,11 @@ from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
 from annotation.actions.keeping import keep_parts, unsaved
-from annotation.models import Assignment, Draft, Event, Judgment, Project, Response, Revision, Task, User
+from annotation.days import start_of_day
+from annotation.models import Assignment, Draft, Event, Judgment, Membership, Project, Response, Revision, Task, User
+from annotation.places import Place, lock
 from annotation.statements import Insert, joining, prepared
 from annotation.webhooks import announce_judgment
-
-# The person's membership first, as a claim does: else a claim in another tab, which looked before this verb ended,
-# could lend the person again the task whose lease had run out and that they are judging now. Rows are locked in the
-# order they are named, and what is read of a locked row is its newest version.
-LOCK = """
-SELECT assignment.status, task.is_open, coalesce(
-    membership.seen_guidelines_id,
-    (SELECT id FROM annotation_guidelines WHERE project_id = task.project_id ORDER BY version DESC LIMIT 1)
-)
-FROM annotation_assignment assignment
-JOIN annotation_task task ON task.id = assignment.task_id
-JOIN annotation_membership membership
-    ON membership.user_id = assignment.annotator_id AND membership.project_id = task.project_id
-WHERE assignment.id = %(assignment)s
-FOR NO KEY UPDATE OF membership, task, assignment
-"""
 
 JUDGMENT = Insert(Judgment)
 KEEP = f"""
@@ -48,6 +33,9 @@ WITH kept AS (
     WHERE id = %(task_id)s AND EXISTS (SELECT FROM kept)
 ), ended AS (
     UPDATE annotation_assignment SET status = 'judged' WHERE id = %(assignment_id)s AND EXISTS (SELECT FROM kept)
+), progressed AS (
+    UPDATE annotation_membership SET num_today = %(num_today)s, worked_on = %(today)s
+    WHERE id = %(membership)s AND EXISTS (SELECT FROM kept)
 ), sent AS (
     DELETE FROM annotation_draft WHERE assignment_id = %(assignment_id)s AND EXISTS (SELECT FROM kept)
 )
@@ -86,20 +74,21 @@ def judge(
     reasons: Collection[str] = (),
     corrections: Mapping[int, str] | None = None,
     active_seconds: float | None = None,
+    place: Place | None = None,
 ) -> Judged:
     """Keep what the annotator said; a submit sent twice counts once, whatever its key.
 
     preferred, strength: the better response and by how much (1 to 3), or None and 0 for a tie; see Assignment.as_shown.
     ratings: criterion id to value, for a rating task. ranks: response id to place, 1 the best, for a ranking.
     reasons: of the project's reason chips. corrections: response id to the corrected text.
-    active_seconds: time at work, idle time taken out.
+    active_seconds: time at work, idle time taken out. place: where the caller has locked it already.
     Raises PermissionDenied when the assignment is another's, ValueError with a sentence when the answer will not do.
     A lease that ran out is taken again while there is a place; else the judgment is kept with is_current False.
     """
-    place = lock(assignment, by=by)
+    place = place or lock(assignment, by=by)
     task = assignment.task
     if not place.is_leased and (earlier := _earlier(assignment, submission_key)):
-        return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
+        return _again(earlier)
     said = Answer.said(
         preferred=preferred,
         strength=strength,
@@ -117,7 +106,7 @@ def judge(
     if judgment is None:  # this key was kept before: the form was sent twice, and the first was undone meanwhile
         earlier = _earlier(assignment, submission_key)
         assert earlier
-        return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
+        return _again(earlier)
     assignment.status = Assignment.Status.JUDGED
     if place.is_free:
         announce_judgment(Event.JUDGMENT_CREATED, judgment, task=task, by=by)
@@ -151,7 +140,7 @@ def undo(user: User, *, project: Project) -> Undone | None:
     if last is None:
         return None
     assignment = Assignment.objects.with_content().get(pk=last.assignment_id)
-    lock(assignment, by=user)
+    standing = lock(assignment, by=user).standing
     # Two undos at once reopen one judgment: the second finds it done when it gets the lock.
     if Judgment.objects.filter(pk=last.pk).revisable(project).update(is_current=False):
         Task.objects.filter(pk=assignment.task_id).update(
@@ -160,37 +149,13 @@ def undo(user: User, *, project: Project) -> Undone | None:
         assignment.leased_at = timezone.now()
         assignment.expires_at = assignment.leased_at + datetime.timedelta(seconds=project.lease_seconds)
         _move(assignment, Assignment.Status.LEASED, "leased_at", "expires_at")
+        if last.created_at >= start_of_day():
+            Membership.objects.filter(pk=standing.membership, num_today__gt=0).update(num_today=F("num_today") - 1)
         announce_judgment(Event.JUDGMENT_UNDONE, last, task=assignment.task, by=user)
     elif Judgment.objects.counted().filter(pk=last.pk).exists():
         raise ValueError(locked_sentence(last))
     last.is_current = False
     return Undone(assignment, last)
-
-
-class Place(NamedTuple):
-    """What stands under the locks of a verb."""
-
-    is_leased: bool
-    """Whether the person still holds the task."""
-    is_free: bool
-    """Whether a judgment of theirs can count: they hold the task, or it has a place left."""
-    guidelines: int | None
-    """The guidelines (id) the person has read; the newest, when they have read none."""
-
-
-def lock(assignment: Assignment, *, by: User) -> Place:
-    """Lock the person's membership and the task, and read the assignment anew under the locks.
-
-    Of `assignment.task` only what never changes may be used after this; its counters move by F().
-    """
-    if assignment.annotator_id != by.pk:
-        raise PermissionDenied(_("This task was given to somebody else."))
-    rows = prepared(LOCK, {"assignment": assignment.pk})
-    if not rows:
-        raise PermissionDenied(_("You are not at work in this project. Ask one of its admins to add you."))
-    assignment.status, is_free, guidelines = rows[0]
-    is_leased = assignment.status == Assignment.Status.LEASED
-    return Place(is_leased, is_leased or is_free, guidelines)
 
 
 def _earlier(assignment: Assignment, submission_key: uuid.UUID) -> Judgment | None:
@@ -208,13 +173,23 @@ def _keep(place: Place, assignment: Assignment, answer: Answer, *, submission_ke
     """The judgment, its place in the task's counters and the end of the lease; None when the key was kept before."""
     judgment = unsaved(assignment, answer, submission_key=submission_key, guidelines=place.guidelines)
     judgment.is_current = place.is_free
-    moves = {"num_judged": int(place.is_free), "num_leased": int(place.is_leased)}
+    moves = {
+        "num_judged": int(place.is_free),
+        "num_leased": int(place.is_leased),
+        "membership": place.standing.membership,
+        "num_today": place.standing.num_today + place.is_free,
+        "today": timezone.localdate(),
+    }
     rows = prepared(KEEP, JUDGMENT.values(judgment) | moves)
     if not rows:
         return None
     judgment.pk, judgment._state.adding = rows[0][0], False
     keep_parts(judgment, answer)
     return judgment
+
+
+def _again(earlier: Judgment) -> Judged:
+    return Judged(earlier, is_new=False, notice="" if earlier.is_current else _not_counted())
 
 
 def _move(assignment: Assignment, status: Assignment.Status, *also: str) -> None:

@@ -8,9 +8,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotation.actions.answers import Answer, checked
-from annotation.actions.judging import Judged, lock, locked_sentence
+from annotation.actions.judging import Judged, locked_sentence
 from annotation.actions.keeping import keep_parts, unsaved
 from annotation.models import Assignment, Event, Judgment, User
+from annotation.places import lock
 from annotation.webhooks import announce_judgment
 
 

@@ -89,7 +89,7 @@ class Task(models.Model):
     # A column, because indexes look at it: a judgment moves both counters and leaves it as it is, and PostgreSQL writes
     # no index anew for a row of which no indexed column changed.
     is_open = models.GeneratedField(
-        expression=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")),
+        expression=Q(is_withdrawn=False, overlap__gt=F("num_judged") + F("num_leased")),  # type: ignore[arg-type]
         output_field=models.BooleanField(), db_persist=True,
         help_text="Whether a place is left for one more person.",
     )  # fmt: skip

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation import actions, queue
+from annotation import actions, places, queue
 from annotation.forms import SkipForm, form_for
 from annotation.models import Assignment, Project
 from annotation.views.access import PersonRequest, person_required, project_for, refuse_paused
@@ -39,20 +39,26 @@ def annotate(request: PersonRequest, slug: str) -> HttpResponse:
 @person_required
 @require_POST
 def judge(request: PersonRequest, pk: int) -> HttpResponse:
-    assignment = assignment_for(request, pk)
-    form = form_for(assignment, request.POST)
-    if form.is_valid():
-        try:
-            # Kept and the next one lent in one transaction, with one wait for the disk; the page is rendered after it.
-            with transaction.atomic():
-                judged = actions.judge(assignment, by=request.user, **form.verdict()._asdict())
+    # Read, kept and the next one lent in one transaction, with one wait for the disk; the page is rendered after it.
+    with transaction.atomic():
+        taken = places.take(request.user, pk)
+        if taken is None:
+            raise why_not_held(request, pk)
+        assignment, place = taken
+        form = form_for(assignment, request.POST)
+        if form.is_valid():
+            try:
+                judged = actions.judge(assignment, by=request.user, place=place, **form.verdict()._asdict())
+            except ValueError as error:  # raised before anything is written
+                form.add_error(None, str(error))
+            else:
                 if judged.is_new or form.repeats(judged.judgment):
-                    return go_on(request, assignment.task.project, said=_("Saved."), notice=judged.notice)
-        except ValueError as error:
-            form.add_error(None, str(error))
-        else:
-            form.add_error(None, JUDGED_BEFORE)
-            return show(request, page_for(request, assignment, form=form, is_revision=True), status=422)
+                    project, standing = assignment.task.project, place.standing
+                    if judged.is_new and judged.judgment.is_current:
+                        standing = standing._replace(num_today=standing.num_today + 1)
+                    return go_on(request, project, said=_("Saved."), notice=judged.notice, standing=standing)
+                form.add_error(None, JUDGED_BEFORE)
+                return show(request, page_for(request, assignment, form=form, is_revision=True), status=422)
     return show(request, page_for(request, assignment, form=form), status=422)
 
 
@@ -112,7 +118,12 @@ def assignment_for(request: PersonRequest, pk: int) -> Assignment:
     """The person's own, in a project they are still in; 403 with a sentence while they are paused there, else 404."""
     found = queue.held(request.user, pk)
     if found is None:
-        own = Assignment.objects.of(request.user).filter(pk=pk)
-        refuse_paused(request.user, Project.objects.filter(tasks__assignments__in=own))
-        raise Http404
+        raise why_not_held(request, pk)
     return found
+
+
+def why_not_held(request: PersonRequest, pk: int) -> Http404:
+    """403 with a sentence where the person is paused."""
+    own = Assignment.objects.of(request.user).filter(pk=pk)
+    refuse_paused(request.user, Project.objects.filter(tasks__assignments__in=own))
+    return Http404()

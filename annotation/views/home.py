@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 from django.db.models import Count, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from annotation.days import start_of_day
 from annotation.models import Judgment, Membership, Project, Role, User
 from annotation.views.access import PersonRequest, person_required
 from annotation.waiting import Waiting, waiting
@@ -31,19 +31,19 @@ def home(request: PersonRequest) -> HttpResponse:
 
 
 def rows_of(user: User) -> list[ProjectRow]:
-    """Four queries, however many projects. Those with work come first."""
+    """Three queries, however many projects. Those with work come first."""
     memberships = Membership.objects.filter(user=user, is_paused=False).select_related("project")
     projects = [membership.project for membership in memberships]
     own = Judgment.objects.counted().of(user)
     waits = waiting(user, projects)
     judged = by_project(own, "task__project")
-    today = by_project(own.since(start_of_day()), "task__project")
+    today = timezone.localdate()
     rows = [
         ProjectRow(
             membership.project,
             Role(membership.role),
             waits[membership.project_id],
-            today.get(membership.project_id, 0),
+            membership.num_today if membership.worked_on == today else 0,
             judged.get(membership.project_id, 0),
         )
         for membership in memberships

@@ -24,7 +24,8 @@ from annotation.forms import JudgmentForm, RankingForm, SkipForm, form_for
 from annotation.forms.ranking import RankedAnswer
 from annotation.models import Assignment, Guidelines, Judgment, Project, Revision, User
 from annotation.models.work import JudgmentQuerySet
-from annotation.standing import Standing, standing_of
+from annotation.standing import Standing, locked_standing, standing_of
+from annotation.statements import joining
 from annotation.views.access import PersonRequest
 from annotation.wording import Block, changes
 
@@ -53,12 +54,12 @@ class TaskPage:
     """What is wrong with what they said of this task."""
 
     @cached_property
-    def standing(self) -> Standing:
+    def standing(self) -> Standing | None:
         return standing_of(self.person, self.project)
 
     @property
     def num_today(self) -> int:
-        return self.standing.num_today
+        return self.standing.num_today if self.standing else 0
 
     @cached_property
     def can_undo(self) -> bool:
@@ -107,12 +108,13 @@ class TaskPage:
     @cached_property
     def new_guidelines(self) -> Guidelines | None:
         """The current version, when the person has read another."""
-        _num_today, seen, current = self.standing
-        return self.guidelines if seen and seen != current else None
+        known = self.standing.known_guidelines if self.standing else None
+        return self.guidelines if self.standing and known and known != self.standing.guidelines else None
 
     @cached_property
     def seen_guidelines(self) -> Guidelines | None:
-        return self.project.guidelines.filter(pk=self.standing.seen_guidelines or 0).first()
+        known = self.standing.known_guidelines if self.standing else None
+        return self.project.guidelines.filter(pk=known).first() if known else None
 
     @property
     def changes(self) -> list[Block]:
@@ -149,19 +151,27 @@ def held_by_page(values: QueryDict) -> set[int]:
     return {int(value) for value in values.getlist("held") if value.isascii() and value.isdecimal() and len(value) < 19}
 
 
-def next_page(request: PersonRequest, project: Project, *, held: Collection[int] = ()) -> TaskPage:
-    """The next task; before it, where the guidelines changed since the person read them, that change."""
+@joining
+def next_page(
+    request: PersonRequest, project: Project, *, held: Collection[int] = (), standing: Standing | None = None
+) -> TaskPage:
+    """The next task; before it, where the guidelines changed since the person read them, that change.
+
+    standing: the person's, where the caller holds its lock already.
+    """
+    standing = standing or locked_standing(request.user, project)
     page = TaskPage(project=project, person=request.user, held=held)
-    _num_today, seen, current = page.standing
-    if seen is None and current is not None:  # from here on they know this version: it stands behind a key
-        project.memberships.filter(user=request.user, seen_guidelines=None).update(seen_guidelines=current)
+    page.standing = standing
+    # From the first page on they know this version: it stands behind a key.
+    if standing.known_guidelines is None and standing.guidelines is not None:
+        project.memberships.filter(pk=standing.membership).update(seen_guidelines=standing.guidelines)
     if page.new_guidelines:
         return page
-    assignment = queue.claim(request.user, project=project, beside=held)
+    assignment = queue.claim(request.user, project=project, beside=held, standing=standing)
     if assignment is None:
         return page
     found = page_for(request, assignment, held=held)
-    found.standing = page.standing
+    found.standing = standing
     return found
 
 
@@ -186,16 +196,23 @@ def page_for(
     )
 
 
-def go_on(request: PersonRequest, project: Project, *, said: str = "", notice: str = "") -> HttpResponse:
-    """After something was kept: the next task for a script that has room for one, a redirect for a plain form."""
+def go_on(
+    request: PersonRequest, project: Project, *, said: str = "", notice: str = "", standing: Standing | None = None
+) -> HttpResponse:
+    """After something was kept: the next task for a script that has room for one, a redirect for a plain form.
+
+    standing: the person's, where the caller holds its lock.
+    """
     if not request.htmx:
         if notice:
             messages.warning(request, notice)
         return redirect("annotation:annotate", project.slug)
     if "ahead" in request.POST:
-        page = next_page(request, project, held=held_by_page(request.POST))
+        page = next_page(request, project, held=held_by_page(request.POST), standing=standing)
     else:
         page = TaskPage(project=project, person=request.user, brings_task=False)
+        if standing:
+            page.standing = standing
     page.said, page.notice = said, notice
     return show(request, page)
 
