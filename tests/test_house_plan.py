@@ -17,8 +17,29 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_tr
 RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir"),
     *("data", "model", "losses", "advantages", "sampling", "scoring", "rewards"),
-    *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "experience", "policy_update"),
-    *("train_sft", "train_reward", "train_dpo", "train_policy", "generate", "evaluate", "boards", "__main__"),
+    *(
+        "optimizer",
+        "checkpoint",
+        "calibration",
+        "measures",
+        "pairs",
+        "held_out",
+        "values",
+        "steering",
+        "experience",
+        "policy_update",
+    ),
+    *(
+        "train_sft",
+        "train_reward",
+        "train_dpo",
+        "train_ilql",
+        "train_policy",
+        "generate",
+        "evaluate",
+        "boards",
+        "__main__",
+    ),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""
 

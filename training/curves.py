@@ -183,6 +183,26 @@ DPO = (
     ),
     Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
 )
+ILQL = (
+    Chart("loss", _("Loss"), (Line("loss/train", _("train")), Line("validation/loss", _("validation")))),
+    Chart(
+        "parts",
+        _("Parts of the loss"),
+        (
+            Line("ilql/td", _("temporal difference")),
+            Line("ilql/expectile", _("expectile")),
+            Line("ilql/conservative", _("conservative")),
+        ),
+        note=_("A token, before their weights. The first two rise while the values learn that tokens differ."),
+    ),
+    Chart(
+        "values",
+        _("Values"),
+        (Line("ilql/q", _("Q of the written token")), Line("ilql/v", _("V of the state"))),
+        note=_("In units of the net vote: 1 is an answer that everybody preferred, −1 one that nobody did."),
+    ),
+    Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
+)
 SFT = (
     Chart("loss", _("Loss"), (Line("loss/train", _("train")), Line("validation/loss", _("validation")))),
     Chart("perplexity", _("Perplexity"), (Line("validation/perplexity", _("validation")),)),
@@ -193,6 +213,7 @@ CHARTS: dict[str, tuple[Chart, ...]] = {
     Run.Kind.REWARD: REWARD,
     Run.Kind.SFT: SFT,
     Run.Kind.DPO: DPO,
+    Run.Kind.ILQL: ILQL,
     Run.Kind.GENERATE: (),
     Run.Kind.EVALUATE: (),
 }

@@ -16,6 +16,7 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
     Run.Kind.SFT: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
     Run.Kind.REWARD: ("learning_rate", "batch_size", "epochs", "lora_rank", "seed"),
     Run.Kind.DPO: ("learning_rate", "batch_size", "epochs", "beta", "loss", "lora_rank", "seed"),
+    Run.Kind.ILQL: ("learning_rate", "batch_size", "epochs", "beta", "expectile", "lora_rank", "seed"),
     Run.Kind.POLICY: (
         *("algorithm", "total_episodes", "rollout_batch_size", "learning_rate", "kl_coef", "max_response_tokens"),
         *("temperature", "lora_rank", "seed"),
@@ -28,7 +29,7 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
 SCORED = {Run.Kind.POLICY, Run.Kind.GENERATE, Run.Kind.EVALUATE}
 """Kinds of run that take a reward model; only a policy run cannot do without."""
 
-NEED_SNAPSHOT = {Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.DPO}
+NEED_SNAPSHOT = {Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.ILQL}
 """Kinds of run that learn from labels; the others can do with the project's prompts alone."""
 
 MAX_SNAPSHOTS = 12
@@ -157,6 +158,7 @@ MODEL_HELP = {
     Run.Kind.SFT: _("The weights it starts from."),
     Run.Kind.REWARD: _("Its trunk starts from these weights; a new head gives the score."),
     Run.Kind.DPO: _("The policy starts from it, and is measured against it."),
+    Run.Kind.ILQL: _("It keeps its weights; values learned on a copy of it steer what it writes."),
     Run.Kind.POLICY: _("The policy starts from it, and the KL is measured from it."),
     Run.Kind.GENERATE: _("Writes the answers."),
     Run.Kind.EVALUATE: _("Is measured."),

@@ -71,6 +71,18 @@ def test_start_run_needs_its_data_and_models_from_this_project(
         actions.start_run(project, kind="policy", config={}, by=None, model=base, reward_model=base)
 
 
+def test_a_policy_steered_by_values_writes_but_is_not_trained_on(
+    project: Project, base: ModelVersion, snapshot: Snapshot
+) -> None:
+    run = actions.start_run(project, kind="ilql", config={}, by=None, snapshot=snapshot, model=base)
+    steered = ModelVersion.objects.create(project=project, name="ilql-1", kind="policy", location="x", run=run)
+    assert actions.start_run(project, kind="generate", config={}, by=None, model=steered)
+    with pytest.raises(ValueError, match="ilql-1 is steered by token values"):
+        actions.start_run(project, kind="dpo", config={}, by=None, snapshot=snapshot, model=steered)
+    with pytest.raises(ValueError, match="Choose a snapshot: this run needs its pairs"):
+        actions.start_run(project, kind="ilql", config={}, by=None, model=base)
+
+
 def test_a_pinned_revision_comes_from_the_version(project: Project, snapshot: Snapshot) -> None:
     hub = actions.register_version(project, path="org/model", revision="abc123", name="hub", kind="base")
     run = actions.start_run(project, kind="reward", config={}, by=None, snapshot=snapshot, model=hub)

@@ -19,6 +19,10 @@ from training.rlhf import config as rlhf
 
 POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
 LEARNED_FROM = {"demonstrations": gettext_lazy("demonstrations"), "pairs": gettext_lazy("pairs")}
+LEARNS_FROM = {
+    Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs", Run.Kind.DPO: "pairs", Run.Kind.ILQL: "pairs",
+}  # fmt: skip
+CHANGES_NOTHING = (Run.Kind.GENERATE, Run.Kind.EVALUATE)
 
 
 @transaction.atomic
@@ -65,13 +69,7 @@ def _check_inputs(
             raise ValueError(
                 _("%(row)s belongs to another project: choose one of %(project)s.") % {"row": row, "project": project}
             )
-    if model is None:
-        raise ValueError(_("Choose the model version that this run starts from."))
-    if model.kind not in POLICIES and kind != Run.Kind.EVALUATE:
-        raise ValueError(
-            _("%(model)s is a %(kind)s: choose a base model or a policy.")
-            % {"model": model, "kind": model.get_kind_display()}
-        )
+    model = _checked_start(model, kind)
     for scorer in scorers:
         if scorer is not None and scorer.kind != ModelVersion.Kind.REWARD:
             raise ValueError(
@@ -82,7 +80,7 @@ def _check_inputs(
         raise ValueError(_("The reward model that watches is the one that pays: choose another, or none."))
     if kind == Run.Kind.POLICY and reward_model is None:
         raise ValueError(_("Choose the reward model that the policy is tuned against."))
-    needs = {Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs", Run.Kind.DPO: "pairs"}.get(Run.Kind(kind))
+    needs = LEARNS_FROM.get(Run.Kind(kind))
     if kind == Run.Kind.EVALUATE and model.kind == ModelVersion.Kind.REWARD:
         needs = "pairs"
     if needs and snapshot is None:
@@ -92,6 +90,23 @@ def _check_inputs(
             _("Snapshot %(snapshot)s holds no %(needs)s: choose another, or collect some and freeze again.")
             % {"snapshot": snapshot, "needs": LEARNED_FROM[needs]}
         )
+
+
+def _checked_start(model: ModelVersion | None, kind: str) -> ModelVersion:
+    """The version itself; ValueError unless a run of this kind can start from it."""
+    if model is None:
+        raise ValueError(_("Choose the model version that this run starts from."))
+    if model.kind not in POLICIES and kind != Run.Kind.EVALUATE:
+        raise ValueError(
+            _("%(model)s is a %(kind)s: choose a base model or a policy.")
+            % {"model": model, "kind": model.get_kind_display()}
+        )
+    if model.run and model.run.kind == Run.Kind.ILQL and kind not in CHANGES_NOTHING:
+        raise ValueError(
+            _("%(model)s is steered by token values (ILQL) and cannot be trained on: choose the model it came from.")
+            % {"model": model}
+        )
+    return model
 
 
 def trainer_config(run: Run) -> rlhf.Config:

@@ -127,6 +127,7 @@ class Run(models.Model):
         REWARD = "reward", _("reward model")
         POLICY = "policy", _("policy (PPO)")
         DPO = "dpo", _("policy from pairs (DPO)")
+        ILQL = "ilql", _("policy by token values (ILQL)")
         GENERATE = "generate", _("fresh answers")
         EVALUATE = "evaluate", _("evaluation")
 

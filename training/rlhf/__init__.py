@@ -1,6 +1,6 @@
 """The trainer: PyTorch only. A run's folder goes in, the same folder comes out with what the run did.
 
-    python -m training.rlhf KIND RUN_DIR          KIND: sft, reward, policy, generate, evaluate
+    python -m training.rlhf KIND RUN_DIR          KIND: sft, reward, dpo, ilql, policy, generate, evaluate
 
 It never imports Django: whoever has a folder with a config.json and the data can train without the web app.
 
@@ -31,7 +31,8 @@ Read the files in this order; each imports only those before it:
     pairs, held_out         pairs as a reward model learns from them, and is measured on them
     experience              answers appraised: rewards, advantages
     policy_update           the update that PPO, REINFORCE, A2C, RLOO and GRPO share
-    train_sft, train_reward, train_dpo, train_policy
+    values, steering        what each token is worth, and a policy steered by it
+    train_sft, train_reward, train_dpo, train_ilql, train_policy
                             one loop each, top to bottom
     generate, evaluate      a model used, a model measured
     __main__                the command

@@ -1,7 +1,7 @@
 """The command: python -m training.rlhf KIND RUN_DIR [--parent PID]
 
-KIND is sft, reward, dpo, policy, generate or evaluate. Everything it reads and writes lies in RUN_DIR; run again after
-a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a checkpoint written, and
+KIND is sft, reward, dpo, ilql, policy, generate or evaluate. Everything it reads and writes lies in RUN_DIR; run again
+after a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a checkpoint written, and
 the run ends as cancelled. Exit codes: 0 done or cancelled, 1 our error, 2 the person's, 75 interrupted (run it again).
 """
 
@@ -130,6 +130,10 @@ def _trainer(kind: str, config: Config) -> Trainer:
         from training.rlhf.train_dpo import train_dpo  # noqa: PLC0415
 
         return train_dpo
+    if kind == "ilql":
+        from training.rlhf.train_ilql import train_ilql  # noqa: PLC0415
+
+        return train_ilql
     if kind == "policy":
         from training.rlhf.train_policy import train_policy  # noqa: PLC0415
 

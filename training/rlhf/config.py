@@ -23,6 +23,7 @@ __all__ = [
     "EvaluateConfig",
     "FieldHelp",
     "GenerateConfig",
+    "ILQLConfig",
     "PolicyConfig",
     "RewardConfig",
     "RunConfig",
@@ -112,6 +113,32 @@ class DPOConfig(TrainingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ILQLConfig(TrainingConfig):
+    """Learn from preference pairs what each token is worth, and steer the model by it (ILQL, Snell et al. 2023)."""
+
+    learning_rate: float = bounded(1e-4, above=0)
+    """Peak; reached linearly over `warmup_steps`, then as `lr_schedule` says."""
+    beta: float = bounded(4.0, at_least=0)
+    """How far answers follow the values: tokens are drawn from π_ref·exp(β(Q − V)); 0 leaves the starting model."""
+    expectile: float = bounded(0.7, at_least=0.5, at_most=0.999)
+    """Which of the labelled continuations a state is valued by: 0.5 their mean, towards 1 the best of them."""
+    gamma: float = bounded(1.0, above=0, at_most=1)
+    """Discount a token; below 1 a good answer is worth less the longer it is."""
+    cql_coef: float = bounded(0.1, at_least=0)
+    """Weight of the term that keeps tokens nobody wrote from being overrated (CQL)."""
+    polyak: float = bounded(0.05, above=0, at_most=1)
+    """Share by which the target of the values moves to what was learned, at each step."""
+    batch_size: int = bounded(32, at_least=1)
+    """Labelled responses per optimizer step."""
+    epochs: int = bounded(1, at_least=1)
+    """Passes over the train split."""
+    max_steps: int = bounded(0, at_least=0)
+    """Stop after so many optimizer steps even if the epochs are not over; 0 sets no limit."""
+    evaluate_every: int = bounded(50, at_least=1)
+    """Optimizer steps between measurements on the validation split; the last step is always measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GenerateConfig(ScoredConfig):
     """Write answers to prompts: responses.jsonl in the run's folder, no model."""
 
@@ -145,11 +172,12 @@ class EvaluateConfig(ScoredConfig):
     """Which lines are measured."""
 
 
-Config = SFTConfig | RewardConfig | DPOConfig | PolicyConfig | GenerateConfig | EvaluateConfig
+Config = SFTConfig | RewardConfig | DPOConfig | ILQLConfig | PolicyConfig | GenerateConfig | EvaluateConfig
 KINDS: dict[str, type[Config]] = {
     "sft": SFTConfig,
     "reward": RewardConfig,
     "dpo": DPOConfig,
+    "ilql": ILQLConfig,
     "policy": PolicyConfig,
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,

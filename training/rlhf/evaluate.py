@@ -48,6 +48,7 @@ from training.rlhf.pairs import encode_pair
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl, write_text
 from training.rlhf.sampling import as_grid, given_responses, response_logprobs, sample
 from training.rlhf.scoring import Scorer, response_texts
+from training.rlhf.steering import load_writer
 
 
 class Question(NamedTuple):
@@ -137,7 +138,7 @@ def load_panel(config: EvaluateConfig) -> Panel:
     """The policy and whoever judges it; ValueError when the reference does not share the policy's tokens."""
     device = choose_device(config.device)
     tokenizer = load_tokenizer(config.model, config.revision)
-    policy = load_policy(config.model, config.revision, device=device)
+    policy = load_writer(config.model, config.revision, device=device)
     refuse_foreign_tokenizer(policy, tokenizer)
     reference = scorer = None
     if config.reference_model:

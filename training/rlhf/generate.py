@@ -19,7 +19,6 @@ from training.rlhf.config import GenerateConfig
 from training.rlhf.data import Encoder, Messages, Prompt, of_split, read_prompts
 from training.rlhf.model import (
     choose_device,
-    load_policy,
     load_scalar,
     load_tokenizer,
     precision,
@@ -28,6 +27,7 @@ from training.rlhf.model import (
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl
 from training.rlhf.sampling import Responses, sample
 from training.rlhf.scoring import Scorer, response_texts
+from training.rlhf.steering import load_writer
 
 
 class Request(NamedTuple):
@@ -56,7 +56,7 @@ def generate(config: GenerateConfig, run: RunDir, events: EventLog, stop: StopCh
 
     # 2. The models.
     device = choose_device(config.device)
-    policy = load_policy(config.model, config.revision, device=device)
+    policy = load_writer(config.model, config.revision, device=device)
     refuse_foreign_tokenizer(policy, tokenizer)
     scorer = None
     if config.reward_model:

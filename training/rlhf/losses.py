@@ -173,3 +173,18 @@ def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip_rang
         near = torch.clamp(values, old_values - clip_range, old_values + clip_range)
         squared = torch.maximum(squared, (near - returns) ** 2)
     return 0.5 * squared
+
+
+def expectile_loss(difference: Tensor, *, expectile: float) -> Tensor:
+    """|τ − [u < 0]|·u², a value an element (Kostrikov et al. 2022, eq. 5): minimised over a constant that is taken from
+    all u, it gives their τ-expectile. At τ = ½ that is the mean (and half the squared error); towards 1, the maximum.
+    """
+    weight = torch.where(difference < 0, 1 - expectile, expectile)
+    return weight * difference**2
+
+
+def conservative_loss(action_values: Tensor, chosen: Tensor) -> Tensor:
+    """logsumexp Q(h, ·) − Q(h, a), a value a token (Kumar et al. 2020, eq. 4, as ILQL uses it): keeps tokens that the
+    data never chose from looking better than those it did. action_values: (N, V); chosen: (N,) ids.
+    """
+    return -token_logprobs(action_values, chosen)

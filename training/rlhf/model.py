@@ -19,7 +19,7 @@ import math
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import peft
 import torch
@@ -27,6 +27,7 @@ import transformers
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -79,9 +80,22 @@ def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) ->
     )
 
 
-def refuse_foreign_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+class Embedding(Protocol):
+    """Whatever has an embedding a token: a model of transformers, or one steered by values."""
+
+    def get_input_embeddings(self) -> nn.Module: ...
+
+
+def num_embeddings_of(model: Embedding) -> int:
+    """How many tokens the model can read and write."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[0]
+
+
+def refuse_foreign_tokenizer(model: Embedding, tokenizer: PreTrainedTokenizerBase) -> None:
     """ValueError when the tokenizer can name tokens that the model has no embedding for."""
-    num_embeddings = model.get_input_embeddings().weight.shape[0]
+    num_embeddings = num_embeddings_of(model)
     if len(tokenizer) > num_embeddings:
         raise ValueError(
             f"the tokenizer knows {len(tokenizer)} tokens, the model only {num_embeddings}: they do not belong "
@@ -89,10 +103,26 @@ def refuse_foreign_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokeni
         )
 
 
-def load_policy(model: str, revision: str = "", *, device: torch.device) -> PreTrainedModel:
-    """A causal language model in float32 and eval mode; ValueError with a sentence when it cannot be loaded."""
+def load_policy(model: str, revision: str = "", *, device: torch.device, is_steered: bool = False) -> PreTrainedModel:
+    """A causal language model in float32 and eval mode; ValueError with a sentence when it cannot be loaded.
+
+    is_steered: take the model under a policy steered by values, too (steering.py); else that is refused, because what
+    would be trained on or loaded here is not what the policy does.
+    """
+    about = read_about(model)
+    if "steering" in about and not is_steered:
+        raise ValueError(
+            f"{model} is steered by token values (an ilql run): it can write answers and be measured, but not be "
+            f"trained on. Start from the model it came from, {about.get('parent')}."
+        )
     policy: PreTrainedModel = _load(AutoModelForCausalLM, model, revision, use_safetensors=True, dtype=torch.float32)
     return policy.to(device).eval()
+
+
+def load_trunk(model: str, revision: str = "", *, device: torch.device) -> PreTrainedModel:
+    """The model without any head: tokens in, its last layer out; float32, eval mode."""
+    trunk: PreTrainedModel = _load(AutoModel, model, revision, use_safetensors=True, dtype=torch.float32)
+    return trunk.to(device).eval()
 
 
 class TokenLogprobs(NamedTuple):

@@ -90,6 +90,7 @@ KIND_HELP = [
     (Run.Kind.REWARD, _("Learns from people's comparisons to give any answer a score.")),
     (Run.Kind.POLICY, _("Teaches a model, with PPO or its kin, to write answers that a reward model scores high.")),
     (Run.Kind.DPO, _("Teaches a model from people's comparisons directly, without a reward model.")),
+    (Run.Kind.ILQL, _("Learns from comparisons what each word is worth, and steers a model by it as it writes.")),
     (Run.Kind.SFT, _("Teaches a model to imitate demonstrations and corrections.")),
     (Run.Kind.GENERATE, _("Lets a model answer the prompts, for people to judge and for model diffs.")),
     (Run.Kind.EVALUATE, _("Measures a model on pairs or prompts that no training saw.")),
