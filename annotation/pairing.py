@@ -7,7 +7,7 @@ Corrections are left out: they are kept as preferences over what they correct al
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection, models
 from django.db.models import Count
@@ -27,11 +27,16 @@ class Pairing(models.TextChoices):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What an admin asks for. num_ranked: how many answers stand in a ranking, 3 to 6."""
+    """What an admin asks for.
+
+    among: the sources whose answers are asked about; none named: all. num_ranked: how many answers stand in a ranking,
+    3 to 6.
+    """
 
     pairing: Pairing
     source: str = ""
     against: str = ""
+    among: tuple[str, ...] = ()
     num_ranked: int = 4
 
 
@@ -82,6 +87,7 @@ WITH answer AS (
     SELECT response.id, response.prompt_id, response.source, response.content_hash
     FROM annotation_response response JOIN annotation_prompt prompt ON prompt.id = response.prompt_id
     WHERE prompt.project_id = %(project)s AND response.parent_id IS NULL
+      AND (%(among)s::text[] = '{{}}' OR response.source = ANY(%(among)s::text[]))
 ), wanted AS ({wanted})
 """
 COUNT = """
@@ -126,6 +132,8 @@ def check(project: Project, asked: Asked) -> None:
         raise ValueError(_("This project has no criteria to rate by: add one first."))
     if asked.pairing in (Pairing.TWO, Pairing.BASELINE) and not asked.source:
         raise ValueError(_("Choose the source whose answers are compared."))
+    if asked.among and {asked.source, asked.against} - {"", *asked.among}:
+        raise ValueError(_("Tick the sources that are compared, too, or none at all."))
     if asked.pairing == Pairing.TWO and asked.against in ("", asked.source):
         raise ValueError(_("Choose two different sources."))
     if asked.pairing == Pairing.RANKINGS and not 3 <= asked.num_ranked <= 6:
@@ -144,11 +152,12 @@ def make(project: Project, asked: Asked, *, overlap: int, priority: int, making:
     return num
 
 
-def _row(statement: str, project: Project, asked: Asked, **values: str | int) -> tuple[int, ...]:
-    named: dict[str, str | int] = {
+def _row(statement: str, project: Project, asked: Asked, **values: int) -> tuple[int, ...]:
+    named: dict[str, Any] = {
         "project": project.pk,
         "source": asked.source,
         "against": asked.against,
+        "among": list(asked.among),
         "num_ranked": asked.num_ranked,
     }
     with connection.cursor() as cursor:

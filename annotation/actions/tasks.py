@@ -29,7 +29,8 @@ def make_tasks(project: Project, asked: pairing.Asked, *, by: User, overlap: int
 
     Raises ValueError with a sentence when the pairing needs sources, or criteria, that are not there.
     """
-    settings = {"source": asked.source, "against": asked.against, "overlap": overlap, "priority": priority}
+    named = {"source": asked.source, "against": asked.against, "among": list(asked.among)}
+    settings: dict[str, Any] = {"overlap": overlap, "priority": priority} | named
     if asked.pairing == pairing.Pairing.RANKINGS:
         settings["num_ranked"] = asked.num_ranked
     with transaction.atomic():

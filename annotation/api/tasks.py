@@ -39,13 +39,14 @@ class NewTasks(Body):
 
 class TasksByPairing(NewTasks):
     """Comparisons of a prompt's answers: all; of two sources (source, against); or of every other source with one. Or
-    rankings of num_ranked answers each; or a rating of each answer (by source).
+    rankings of num_ranked answers each; or a rating of each answer (by source). among: only of these sources.
     """
 
     by: Literal["pairing"]
     pairing: Pairing
     source: Text = ""
     against: Text = ""
+    among: list[Text] = []
     num_ranked: Annotated[int, Field(ge=3, le=6)] = 4
 
 
@@ -174,7 +175,13 @@ def change_task(request: TokenRequest, slug: str, task_id: Id, body: TaskChange)
 
 
 def made(project: Project, body: TasksByPairing, *, by: User) -> CreatedTasks:
-    asked = Asked(pairing=body.pairing, source=body.source, against=body.against, num_ranked=body.num_ranked)
+    asked = Asked(
+        pairing=body.pairing,
+        source=body.source,
+        against=body.against,
+        among=tuple(body.among),
+        num_ranked=body.num_ranked,
+    )
     overlap = project.overlap if body.overlap is None else body.overlap
     making = make_tasks(project, asked, by=by, overlap=overlap, priority=body.priority)
     if making is None:

@@ -61,6 +61,10 @@ class NewTasksForm(forms.Form):
     what = forms.ChoiceField(label=_("Ask about"), choices=Pairing.choices)
     source = forms.ChoiceField(label=_("Source"), required=False)
     against = forms.ChoiceField(label=_("Against"), required=False)
+    among = forms.MultipleChoiceField(
+        label=_("Only answers of"), required=False, widget=forms.CheckboxSelectMultiple,
+        help_text=_("None ticked: of all sources."),
+    )  # fmt: skip
     num_ranked = forms.IntegerField(
         label=_("Answers in a ranking"), initial=4, min_value=3, max_value=6, required=False
     )
@@ -72,9 +76,11 @@ class NewTasksForm(forms.Form):
     def __init__(self, data: Any = None, *, project: Project) -> None:
         super().__init__(data, initial={"overlap": project.overlap})
         self.project = project
-        choices = [("", "—")] + [(source, f"{source} ({num})") for source, num in sources(project)]
-        for name in ("source", "against"):
-            self.fields[name] = forms.ChoiceField(label=self.fields[name].label, choices=choices, required=False)
+        choices = [(source, f"{source} ({num})") for source, num in sources(project)]
+        for name, found in (("source", [("", "—"), *choices]), ("against", [("", "—"), *choices]), ("among", choices)):
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)
+            field.choices = found
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -92,6 +98,7 @@ class NewTasksForm(forms.Form):
             pairing=Pairing(values["what"]),
             source=values["source"],
             against=values["against"],
+            among=tuple(values["among"]),
             num_ranked=values["num_ranked"] or 4,
         )
 

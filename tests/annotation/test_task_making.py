@@ -30,6 +30,10 @@ def answered(project: Project) -> Project:
         ({"what": "two", "source": "c", "against": "a"}, 2),
         ({"what": "baseline", "source": "a"}, 3),
         ({"what": "rankings", "num_ranked": 3}, 1),
+        ({"what": "all", "among": ["a", "b"]}, 1),
+        ({"what": "all", "among": ["b", "c"]}, 2),
+        ({"what": "baseline", "source": "a", "among": ["a", "c"]}, 2),
+        ({"what": "rankings", "num_ranked": 3, "among": ["a", "b", "c"]}, 1),
     ],
 )
 def test_the_preview_counts_what_is_made(answered: Project, carol: User, values: dict[str, Any], num: int) -> None:
@@ -72,6 +76,18 @@ def test_rankings_hold_a_prompts_answers_in_groups(project: Project, carol: User
     assert sorted(len(task.candidate_ids) for task in Task.objects.all()) == [3, 5, 5]
 
 
+def test_a_ranking_is_of_the_sources_that_were_chosen(project: Project, carol: User) -> None:
+    prompt = add_prompt(project, "Where is my parcel?")
+    add_responses(prompt, [NewResponse(f"answer of {source}", source) for source in "abcde"])
+    asked = Asked(pairing=Pairing.RANKINGS, among=("b", "c", "e"), num_ranked=3)
+    assert count(project, asked) == Counts(num=1, num_prompts=1, num_known=0)
+    making = actions.tasks.make_tasks(project, asked, by=carol, overlap=1, priority=0)
+    assert making.settings["among"] == ["b", "c", "e"]
+    found = Task.objects.get().candidates.values_list("response__source", flat=True)
+    assert sorted(found) == ["b", "c", "e"]
+    assert count(project, Asked(pairing=Pairing.RANKINGS, among=("a", "b"))).num == 0
+
+
 def test_ratings_need_criteria(answered: Project, carol: User) -> None:
     values = {"what": "ratings", "source": "a", "overlap": 1, "priority": 0}
     assert "no criteria to rate by" in text_of(carol, PATH, **values)
@@ -88,6 +104,8 @@ def test_ratings_need_criteria(answered: Project, carol: User) -> None:
         ({"what": "all", "overlap": 0}, "greater than or equal to 1"),
         ({"what": "rankings", "num_ranked": 7}, "less than or equal to 6"),
         ({"what": "nonsense"}, "Select a valid choice"),
+        ({"what": "rankings", "among": ["nobody"]}, "Select a valid choice"),
+        ({"what": "baseline", "source": "a", "among": ["b", "c"]}, "Tick the sources that are compared, too"),
     ],
 )
 def test_tasks_asked_for_wrongly_get_a_sentence(
