@@ -289,6 +289,7 @@ CELERY_BEAT_SCHEDULE = {
     "deliver-webhooks": {"task": "config.tasks.deliver_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "prune-webhooks": {"task": "config.tasks.prune_webhooks", "schedule": 3600.0},
     "prune-uploads": {"task": "config.tasks.prune_uploads", "schedule": 3600.0},
+    "top-up-repeats": {"task": "config.tasks.top_up_repeats", "schedule": 300.0, "options": {"expires": 300}},
 }
 RUN_HEARTBEAT_TIMEOUT = 60
 """Seconds without a heartbeat after which a running run counts as abandoned by its worker."""

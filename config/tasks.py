@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from annotation import webhooks
-from annotation.actions import imports
+from annotation.actions import imports, tasks
 
 
 @shared_task(name="config.tasks.deliver_webhooks")
@@ -19,3 +19,8 @@ def prune_webhooks() -> None:
 @shared_task(name="config.tasks.prune_uploads")
 def prune_uploads() -> None:
     imports.prune_uploads()
+
+
+@shared_task(name="config.tasks.top_up_repeats")
+def top_up_repeats() -> None:
+    tasks.top_up_repeats()

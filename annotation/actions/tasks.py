@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import math
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Greatest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation import controls, intake, pairing
 from annotation.models import AuditEntry, Gold, Judgment, Making, Membership, Project, Task, User, Verb
+from annotation.models.work import JudgmentQuerySet
 
 CHUNK = 5000
 """Tasks changed in one transaction: their rows are locked until it ends, and the queue passes over them meanwhile."""
 MANY = 1000
 """From so many new tasks on the database is told at once, else its plans are those of the smaller table for a while."""
+AT_WORK_SINCE = datetime.timedelta(days=1)
+"""Who judged nothing for so long is asked nothing again by itself."""
 GOLD_SOURCE = "gold"
 """The source of answers written for a gold task."""
 REPEATS = "repeats"
@@ -87,24 +92,16 @@ def change_tasks(
 
 @transaction.atomic
 def ask_again(project: Project, *, by: User, share: float) -> Making:
-    """Ask people again, sides swapped, what they said of a share (0 to 1) of their comparisons, drawn at random.
+    """Ask people again, in another order, what they said of a share (0 to 1) of their tasks, drawn at random.
 
-    Only comparisons: of these the consistency is measured. Only people at work are asked, and each judgment once.
-    Raises ValueError with a sentence when there is none left.
+    Only people at work are asked, and each judgment once. Raises ValueError with a sentence when there is none left.
     """
     intake.lock(project)
-    at_work = Membership.objects.filter(project=project, is_paused=False, user__is_simulated=False)
-    known = Task.objects.filter(repeat_of=OuterRef("task"), reserved_for=OuterRef("annotator"))
-    votes = (
-        Judgment.objects.votes()
-        .in_project(project)
-        .filter(annotator__in=at_work.values("user"), task__kind=Task.Kind.COMPARISON)
-    )
-    open_votes = votes.filter(~Exists(known), task__is_withdrawn=False)
+    votes = _votes_at_work(project)
     num = math.ceil(share * votes.count())
-    drawn = list(open_votes.order_by("?").values_list("task_id", "annotator_id")[:num])
+    drawn = list(_not_repeated(votes).order_by("?").values_list("task_id", "annotator_id")[:num])
     if not drawn:
-        raise ValueError(_("Nobody can be asked again: no comparison was judged yet that was not repeated already."))
+        raise ValueError(_("Nobody can be asked again: nothing was judged yet that was not repeated already."))
     making = Making.objects.create(project=project, kind=REPEATS, settings={"share": share}, created_by=by)
     making.num_tasks = controls.make_repeats(drawn, making=making.pk)
     making.save(update_fields=["num_tasks"])
@@ -112,12 +109,52 @@ def ask_again(project: Project, *, by: User, share: float) -> Making:
     return making
 
 
+def top_up_repeats() -> int:
+    """Let everybody who judged something lately be asked again as much as their project wants; returns how much.
+
+    Done by the clock. A person's repeats make up the project's share of their votes, rounded down.
+    """
+    said = Judgment.objects.filter(annotator=OuterRef("user"), task__project=OuterRef("project"))
+    lately = said.since(timezone.now() - AT_WORK_SINCE)
+    at_work = Membership.objects.filter(Exists(lately), is_paused=False)
+    projects = Project.objects.filter(repeat_share__gt=0, pk__in=at_work.values("project")).order_by("pk")
+    return sum(_top_up(project, at_work.filter(project=project)) for project in projects)
+
+
 @transaction.atomic
-def set_control_share(project: Project, share: float, *, by: User) -> None:
-    """How often a gold task or a repeat comes in the place of a question: 0 to 0.5."""
-    before, project.control_share = project.control_share, share
-    project.save(update_fields=["control_share"])
-    AuditEntry.objects.record(Verb.PROJECT_CHANGED, by=by, project=project, control_share=[before, share])
+def _top_up(project: Project, at_work: QuerySet[Membership]) -> int:
+    intake.lock(project)
+    votes = _votes_at_work(project).filter(annotator__in=at_work.values("user")).order_by()
+    repeats = project.tasks.filter(control=Task.Control.REPEAT, reserved_for__in=at_work.values("user")).order_by()
+    known = dict(repeats.values_list("reserved_for").annotate(num=Count("pk")))
+    drawn: list[tuple[int, int]] = []
+    for person, num in votes.values_list("annotator").annotate(num=Count("pk")):
+        missing = int(project.repeat_share * num) - known.get(person, 0)
+        if missing > 0:
+            own = _not_repeated(votes.filter(annotator=person)).order_by("?").values_list("task_id", flat=True)
+            drawn += [(task, person) for task in own[:missing]]
+    return controls.make_repeats(drawn) if drawn else 0
+
+
+def _votes_at_work(project: Project) -> JudgmentQuerySet:
+    at_work = Membership.objects.filter(project=project, is_paused=False, user__is_simulated=False)
+    return Judgment.objects.votes().in_project(project).filter(annotator__in=at_work.values("user"))
+
+
+def _not_repeated(votes: JudgmentQuerySet) -> JudgmentQuerySet:
+    known = Task.objects.filter(repeat_of=OuterRef("task"), reserved_for=OuterRef("annotator"))
+    return votes.filter(~Exists(known), task__is_withdrawn=False)
+
+
+@transaction.atomic
+def set_controls(project: Project, *, control_share: float, repeat_share: float, by: User) -> None:
+    """How often a gold task or a repeat comes in the place of a question, and how much is asked again: 0 to 0.5."""
+    wanted = {"control_share": control_share, "repeat_share": repeat_share}
+    changes: dict[str, Any] = {name: [getattr(project, name), share] for name, share in wanted.items()}
+    for name, share in wanted.items():
+        setattr(project, name, share)
+    project.save(update_fields=list(wanted))
+    AuditEntry.objects.record(Verb.PROJECT_CHANGED, by=by, project=project, **changes)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from annotation.forms.quality import VoidForm
 from annotation.forms.ranking import RankingForm
 from annotation.forms.task import JudgmentForm, SkipForm
 from annotation.forms.tasks import (
-    ControlShareForm,
+    ControlsForm,
     GoldForm,
     GoldPairForm,
     NewTasksForm,
@@ -17,7 +17,7 @@ from annotation.forms.tasks import (
 from annotation.forms.verdict import VerdictForm
 
 __all__ = [
-    "ControlShareForm",
+    "ControlsForm",
     "GoldForm",
     "GoldPairForm",
     "GuidelinesForm",

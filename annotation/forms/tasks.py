@@ -147,16 +147,25 @@ class TaskChangeForm(forms.Form):
 
 class RepeatsForm(forms.Form):
     percent = forms.IntegerField(
-        label=_("Percent of the judged comparisons"), initial=5, min_value=1, max_value=100,
-        help_text=_("Each is asked of the person who gave it, once, with the sides swapped."),
+        label=_("Percent of all judgments"), initial=5, min_value=1, max_value=100,
+        help_text=_("Each is asked of the person who gave it, once, with the answers in another order."),
     )  # fmt: skip
 
 
-class ControlShareForm(forms.Form):
+class ControlsForm(forms.Form):
     percent = forms.IntegerField(
         label=_("Percent of what each person gets"), min_value=0, max_value=50,
         help_text=_("Gold tasks and repeats are mixed in at random, while there are any."),
     )  # fmt: skip
+    repeats = forms.IntegerField(
+        label=_("Percent of what each person judged that they are asked again"), min_value=0, max_value=50,
+        help_text=_("Repeats are made by themselves, every few minutes, for those at work. 0: none."),
+    )  # fmt: skip
+
+    @classmethod
+    def of(cls, project: Project) -> ControlsForm:
+        shares = {"percent": project.control_share, "repeats": project.repeat_share}
+        return cls(initial={name: round(100 * share) for name, share in shares.items()})
 
 
 class GoldForm(forms.Form):

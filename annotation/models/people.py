@@ -67,6 +67,10 @@ class Project(models.Model):
         default=0.1, validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
         help_text=_("The share of gold tasks and repeats among what each person gets, while there are any."),
     )  # fmt: skip
+    repeat_share = models.FloatField(
+        default=0.05, validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+        help_text=_("The share of what each person judged that they are asked again, without being told."),
+    )  # fmt: skip
     webhook_events = ArrayField(
         models.CharField(max_length=40), default=list, blank=True, editable=False,
         help_text="What its active webhooks want to be told, kept here so that judging need not look for it.",

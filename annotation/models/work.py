@@ -52,7 +52,7 @@ class Task(models.Model):
     A ranking's responses are its candidates; their ids stand in `candidate_ids` too, ascending, so that the same set is
     asked once. `response_a` is the first of them.
 
-    A repeat asks `reserved_for` anew what that person said of `repeat_of`, with the sides swapped. How consistent
+    A repeat asks `reserved_for` anew what that person said of `repeat_of`, in another order. How consistent
     people are is read off a person's two counted judgments, on `repeat_of` and on the repeat: both speak of responses,
     never of sides, so they agree when `preferred` (or the ratings, or the order of the ranks) is the same.
     """

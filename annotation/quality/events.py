@@ -22,6 +22,7 @@ class Figure(models.TextChoices):
     NEARNESS = "nearness", _("ratings within one step of the others' mean")
     GOLD = "gold", _("gold tasks judged right")
     CONSISTENCY = "consistency", _("the same answer when asked again")
+    STEADINESS = "steadiness", _("ratings within one step when asked again")
     LEFT = "left", _("choices of the answer on the left")
     LONGER = "longer", _("choices of the longer answer")
 
@@ -35,7 +36,8 @@ UNDEFINED = {
     Figure.AGREEMENT: _("Nobody else has judged the same answers, or the others are at odds about them."),
     Figure.NEARNESS: _("Nobody else has rated the same answers."),
     Figure.GOLD: _("No gold task has been judged yet."),
-    Figure.CONSISTENCY: _("No comparison has been asked again yet."),
+    Figure.CONSISTENCY: _("No comparison or ranking has been asked again yet."),
+    Figure.STEADINESS: _("No rating has been asked again yet."),
     Figure.LEFT: _("Neither of two answers has been preferred yet."),
     Figure.LONGER: _("Neither of two answers of different lengths has been preferred yet."),
 }
@@ -77,6 +79,10 @@ WITH given AS MATERIALIZED (
     JOIN annotation_rating rating ON rating.judgment_id = given.id
     WHERE given.kind = 'rating' AND given.control = ''
     WINDOW answer AS (PARTITION BY given.is_simulated, rating.response_id, rating.criterion_id)
+), asked_again AS (
+    SELECT again.*, once.id AS once_id, once.preferred_id AS once_preferred_id
+    FROM given again JOIN given once ON once.task_id = again.repeat_of_id AND once.annotator_id = again.annotator_id
+    WHERE again.control = 'repeat'
 ), events AS (
     SELECT annotator_id, is_simulated, at, prompt_id, 'agreement' AS figure,
            greatest(better, tied, worse) = CASE said WHEN 1 THEN better WHEN 0 THEN tied ELSE worse END AS hit
@@ -104,11 +110,22 @@ WITH given AS MATERIALIZED (
     FROM given JOIN annotation_gold gold ON gold.task_id = given.task_id
     WHERE given.control = 'gold'
     UNION ALL
-    SELECT again.annotator_id, again.is_simulated, again.at, again.prompt_id, 'consistency',
-           again.preferred_id IS NOT DISTINCT FROM once.preferred_id
-    FROM given again
-    JOIN given once ON once.task_id = again.repeat_of_id AND once.annotator_id = again.annotator_id
-    WHERE again.control = 'repeat' AND again.kind = 'comparison'
+    SELECT annotator_id, is_simulated, at, prompt_id, 'consistency',
+           preferred_id IS NOT DISTINCT FROM once_preferred_id
+    FROM asked_again WHERE kind = 'comparison'
+    UNION ALL
+    SELECT annotator_id, is_simulated, at, prompt_id, 'consistency',
+           sign(b.rank - a.rank) = sign(once_b.rank - once_a.rank)
+    FROM asked_again
+    JOIN annotation_rank a ON a.judgment_id = asked_again.id
+    JOIN annotation_rank b ON b.judgment_id = asked_again.id AND a.response_id < b.response_id
+    JOIN annotation_rank once_a ON once_a.judgment_id = once_id AND once_a.response_id = a.response_id
+    JOIN annotation_rank once_b ON once_b.judgment_id = once_id AND once_b.response_id = b.response_id
+    UNION ALL
+    SELECT annotator_id, is_simulated, at, prompt_id, 'steadiness', abs(rating.value - once.value) <= 1
+    FROM asked_again
+    JOIN annotation_rating rating ON rating.judgment_id = asked_again.id
+    JOIN annotation_rating once ON once.judgment_id = once_id AND once.criterion_id = rating.criterion_id
     UNION ALL
     SELECT annotator_id, is_simulated, at, prompt_id, 'left', (preferred_id = a_id) <> is_swapped
     FROM given WHERE kind = 'comparison' AND strength > 0

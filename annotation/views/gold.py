@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation.actions.tasks import ask_again, make_gold_pair, set_control_share, set_gold, unset_gold
+from annotation.actions.tasks import ask_again, make_gold_pair, set_controls, set_gold, unset_gold
 from annotation.agreement.shares import Share, share
 from annotation.controls import is_right
-from annotation.forms import ControlShareForm, GoldForm, GoldPairForm, RepeatsForm
+from annotation.forms import ControlsForm, GoldForm, GoldPairForm, RepeatsForm
 from annotation.models import Gold, Judgment, Project, Role, Task
 from annotation.views.access import PersonRequest, person_required, project_for
 
@@ -37,13 +37,16 @@ class GoldRow(NamedTuple):
 @person_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def gold(request: PersonRequest, slug: str) -> HttpResponse:
-    """POST sets how often gold tasks and repeats are mixed in."""
+    """POST sets how often gold tasks and repeats are mixed in, and how much is asked again."""
     project = project_for(request, slug, role=Role.ADMIN)
     if request.method != "POST":
         return show(request, project)
-    form = ControlShareForm(request.POST)
+    form = ControlsForm(request.POST)
     if form.is_valid():
-        set_control_share(project, form.cleaned_data["percent"] / 100, by=request.user)
+        percents = form.cleaned_data
+        set_controls(
+            project, control_share=percents["percent"] / 100, repeat_share=percents["repeats"] / 100, by=request.user
+        )
         messages.success(request, _("Saved."))
         return redirect("annotation:gold", slug)
     return show(request, project, share_form=form)
@@ -119,7 +122,7 @@ def show(
     request: PersonRequest,
     project: Project,
     *,
-    share_form: ControlShareForm | None = None,
+    share_form: ControlsForm | None = None,
     pair_form: GoldPairForm | None = None,
     repeats_form: RepeatsForm | None = None,
 ) -> HttpResponse:
@@ -127,7 +130,7 @@ def show(
     page = Paginator(golds, PAGE_SIZE).get_page(request.GET.get("page"))
     repeated = project.tasks.filter(control=Task.Control.REPEAT)
     forms = [
-        share_form or ControlShareForm(initial={"percent": round(100 * project.control_share)}),
+        share_form or ControlsForm.of(project),
         pair_form or GoldPairForm(),
         repeats_form or RepeatsForm(),
     ]

@@ -1,5 +1,6 @@
 """/projects/<slug>/gold/ : right answers set and unset, repeats asked for, and nothing that tells annotators."""
 
+import datetime
 import re
 import uuid
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from annotation import actions, queue
-from annotation.models import AuditEntry, Gold, Judgment, Project, Task, User
+from annotation.actions.tasks import top_up_repeats
+from annotation.models import AuditEntry, Gold, Judgment, Project, Task, User, Verb
 from tests.annotation.conftest import browser_of, make_rankings, make_tasks, member, text_of
 
 PATH = "/projects/support-replies/gold/"
@@ -112,7 +115,7 @@ def test_the_list_tells_how_people_do_and_which_most_miss(project: Project, caro
 def test_every_act_is_a_transaction_of_its_own(transactional_db: None, project: Project, carol: User) -> None:
     """As in the product, where no test holds one open around them: the audit log refuses an act without one."""
     task, _other = make_tasks(project, 2)
-    post(carol, "", percent=25)
+    post(carol, "", percent=25, repeats=0)
     post(carol, f"{task.pk}/", preferred=task.response_a_id)
     post(carol, f"{task.pk}/unset/")
     post(carol, "new/", prompt="Sky?", right="Blue.", wrong="Green.")
@@ -128,18 +131,19 @@ def test_every_act_is_a_transaction_of_its_own(transactional_db: None, project: 
 
 
 def test_how_often_is_set(project: Project, carol: User) -> None:
-    post(carol, "", percent=25)
+    post(carol, "", percent=25, repeats=20)
     project.refresh_from_db()
-    assert project.control_share == 0.25
-    assert "less than or equal to 50" in post(carol, "", percent=60)
+    assert (project.control_share, project.repeat_share) == (0.25, 0.2)
+    assert "less than or equal to 50" in post(carol, "", percent=60, repeats=20)
+    entry = AuditEntry.objects.get(verb=Verb.PROJECT_CHANGED)
+    assert entry.details == {"control_share": [0.1, 0.25], "repeat_share": [0.05, 0.2]}
 
 
 def test_judgments_are_asked_again_each_once(project: Project, carol: User, alice: User, bob: User) -> None:
     make_tasks(project, 20, overlap=2)
     paused = member(project, "paused")
     for person in (alice, paused):
-        while held := queue.claim(person, project=project):
-            actions.judge(held, by=person, submission_key=uuid.uuid4(), strength=0)
+        judge_all(person, project)
     project.memberships.filter(user=paused).update(is_paused=True)
     assert "5 judgments are asked again" in post(carol, "repeats/", percent=25)
     assert {task.reserved_for for task in Task.objects.filter(control="repeat")} == {alice}
@@ -148,16 +152,44 @@ def test_judgments_are_asked_again_each_once(project: Project, carol: User, alic
     assert "Nobody can be asked again" in post(carol, "repeats/", percent=100)
 
 
-def test_only_comparisons_are_asked_again_for_only_they_are_measured(
-    project: Project, carol: User, alice: User
-) -> None:
+def judge_all(person: User, project: Project) -> None:
+    while held := queue.claim(person, project=project):
+        actions.judge(held, by=person, submission_key=uuid.uuid4(), strength=0)
+
+
+def test_all_kinds_are_asked_again(project: Project, carol: User, alice: User) -> None:
     (rating,), (ranking,) = make_tasks(project, 1, kind="rating"), make_rankings(project, 1)
     helpful = actions.add_criterion(project, key="helpful", name="Helpful")
     actions.judge(lend(alice, rating), by=alice, submission_key=uuid.uuid4(), ratings={helpful.pk: 3})
     ranks = dict.fromkeys(ranking.candidate_ids, 1)
     actions.judge(lend(alice, ranking), by=alice, submission_key=uuid.uuid4(), ranks=ranks)
-    assert "Nobody can be asked again" in post(carol, "repeats/", percent=100)
-    assert not Task.objects.filter(control="repeat").exists()
+    assert "2 judgments are asked again" in post(carol, "repeats/", percent=100)
+    assert {task.repeat_of for task in Task.objects.filter(control="repeat")} == {rating, ranking}
+    again = Task.objects.get(repeat_of=ranking)
+    assert list(again.candidates.values_list("response_id", flat=True)) == ranking.candidate_ids
+
+
+def test_repeats_come_by_themselves_up_to_the_projects_share(
+    project: Project, alice: User, bob: User, carol: User
+) -> None:
+    make_tasks(project, 20, overlap=3)
+    paused = member(project, "paused")
+    for person in (alice, paused):
+        judge_all(person, project)
+    actions.pause_member(project.memberships.get(user=paused), by=carol)
+    repeats = Task.objects.filter(control="repeat")
+    assert project.repeat_share == 0.05
+    assert (top_up_repeats(), top_up_repeats()) == (1, 0)
+    assert repeats.get().reserved_for == alice, "who is paused is asked nothing, and Bob has said nothing"
+    post(carol, "", percent=10, repeats=50)
+    assert (top_up_repeats(), top_up_repeats()) == (9, 0)
+    assert repeats.values("repeat_of").distinct().count() == 10, "each judgment is repeated once"
+    judge_all(bob, project)
+    Judgment.objects.of(bob).update(created_at=timezone.now() - datetime.timedelta(days=2))
+    assert top_up_repeats() == 0, "for those at work"
+    post(carol, "", percent=10, repeats=0)
+    Judgment.objects.of(bob).update(created_at=timezone.now())
+    assert top_up_repeats() == 0
 
 
 def bare(page: str, held: Any) -> str:

@@ -29,7 +29,7 @@ def test_it_works(project: Project, alice: User, bob: User, carol: User) -> None
     page = text_of(carol, page_of(project, alice))
     assert "alice" in page and "2 min 0 s" in page and "<dd>120</dd>" in page
     assert "<b>100.0\u202f%</b>" in page, "she agrees with bob every time, and always chose the left"
-    assert "No gold task has been judged yet." in page and "No comparison has been asked again yet." in page
+    assert "No gold task has been judged yet." in page and "No comparison or ranking has been asked again yet." in page
     assert "alice" in text_of(carol, PEOPLE)
     assert "Nobody else has judged the same answers" in text_of(carol, page_of(project, carol))
 

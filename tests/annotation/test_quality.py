@@ -143,6 +143,27 @@ def test_consistency_is_the_same_answer_to_the_repeat(project: Project, tasks: l
     assert found.num_labels == 6, "all that a person did is their work"
 
 
+def test_repeats_of_rankings_and_ratings(project: Project, alice: User) -> None:
+    """A ranking's pairs said in the same order; ratings at most a step apart."""
+    (ranking,), (rating,) = make_rankings(project, 1), make_tasks(project, 1, kind="rating")
+    criteria = [actions.add_criterion(project, key=key, name=key) for key in ("helpful", "kind")]
+    for task in (ranking, rating):
+        again = Task.objects.create(
+            project=project, prompt=task.prompt, kind=task.kind, response_a=task.response_a,
+            candidate_ids=task.candidate_ids, control="repeat", repeat_of=task, reserved_for=alice,
+        )  # fmt: skip
+        for asked, places, values in ((task, (1, 2, 2), (3, 3)), (again, (2, 1, 1), (4, 1))):
+            judgment = say(alice, asked, "tie")
+            if task is ranking:
+                for pk, place in zip(task.candidate_ids, places, strict=True):
+                    judgment.ranks.create(response_id=pk, rank=place)
+            else:
+                for criterion, value in zip(criteria, values, strict=True):
+                    judgment.ratings.create(criterion=criterion, response=task.response_a, value=value)
+    found = figures(people_of(project)[alice.pk])
+    assert (found["consistency"], found["steadiness"]) == ((1, 3), (1, 2))
+
+
 def test_work_counts_what_counts(project: Project, tasks: list[Task], alice: User, bob: User, carol: User) -> None:
     say(alice, tasks[0], "a", active_seconds=30.0, flags=["unsafe"])
     say(alice, tasks[1], "a", active_seconds=60.0)

@@ -11,6 +11,7 @@ def test_every_scheduled_task_is_known_to_workers() -> None:
     assert {
         "config.tasks.deliver_webhooks",
         "config.tasks.prune_uploads",
+        "config.tasks.top_up_repeats",
         "training.tasks.sweep_stale_runs",
     } <= scheduled
     assert scheduled <= set(app.tasks)
