@@ -104,7 +104,7 @@ def check_ranges(ratings: Mapping[str, Any], criteria: Mapping[str, int]) -> Non
             raise ValueError(sentence % {"key": key, "most": criteria[key]})
 
 
-def is_right(gold: Gold, *, preferred: int | None, ratings: Mapping[str, int], best: Collection[int]) -> bool:
+def is_right(gold: Gold, *, preferred: int | None, ratings: Mapping[str, float], best: Collection[int]) -> bool:
     """Whether an answer is the right one: the side of a comparison, every rated range, or the one best of a ranking.
 
     ratings: criterion key to value; best: the ids of the responses in a ranking's first place.

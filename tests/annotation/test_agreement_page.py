@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import uuid
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 from annotation import actions
 from annotation.agreement import agreement
 from annotation.gold_accuracy import gold_accuracy
-from annotation.models import Assignment, Gold, Judgment, Project, Task, User
+from annotation.models import Assignment, Gold, Judgment, Project, Rank, Task, User
 from annotation.votes import ALL, Voters, Which, comparisons, rankings
-from tests.annotation.conftest import browser_of, make_tasks, member, text_of
+from tests.annotation.conftest import browser_of, make_rankings, make_tasks, member, text_of
 from tests.annotation.test_consensus import said
+from tests.annotation.test_gold import lend
 
 PATH = "/projects/support-replies/agreement/"
 
@@ -172,9 +174,10 @@ def test_a_consensus_is_held_against_gold(project: Project, people: list[User], 
         for user, strength in zip(people, (3, -1, -2), strict=True):
             said(task, user, strength)
     found = gold_accuracy(project, ALL)
-    assert (found.votes.right, found.votes.num) == (4, 12)
-    assert (found.majority.right, found.majority.num) == (0, 4)
-    assert found.weighted is not None and found.weighted.num == 4
+    (compared,) = found.kinds
+    assert (compared.kind, compared.votes.right, compared.votes.num) == ("comparison", 4, 12)
+    assert (compared.together.right, compared.together.num) == (0, 4)
+    assert compared.weighted is not None and compared.weighted.num == 4
     by_name = {people_.id: people_.gold for people_ in found.people}
     assert (by_name[people[0].pk].right, by_name[people[1].pk].right) == (4, 0)
     page = text_of(bob, PATH + "consensus/")
@@ -182,7 +185,31 @@ def test_a_consensus_is_held_against_gold(project: Project, people: list[User], 
     fragment = browser_of(bob).get(PATH + "consensus/", headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in fragment and "Majority" in fragment
     only_simulated = gold_accuracy(project, Which(by=Voters.SIMULATED))
-    assert only_simulated.votes.num == 0 and "No two people judged the same pair" in only_simulated.why_not
+    assert not only_simulated.kinds and "No two people judged the same pair" in only_simulated.why_not
+
+
+def test_gold_rankings_and_ratings_are_held_against_together_too(project: Project, people: list[User]) -> None:
+    """Of three people two put the best first; each range is met by two, and by the median of all."""
+    (ranking,) = make_rankings(project, 1, control="gold", overlap=Task.EVERYBODY)
+    (rating,) = make_tasks(project, 1, kind="rating", control="gold", overlap=Task.EVERYBODY)
+    criteria = [actions.add_criterion(project, key=key, name=key) for key in ("helpful", "kind")]
+    Gold.objects.create(task=ranking, preferred_id=ranking.candidate_ids[0])
+    Gold.objects.create(task=rating, ratings={"helpful": [4, 5], "kind": [1, 2]})
+    for user, places, values in zip(people, [(1, 2, 3), (1, 3, 2), (1, 1, 2)], [(5, 1), (4, 3), (2, 2)], strict=True):
+        ranks = dict(zip(ranking.candidate_ids, places, strict=True))
+        actions.judge(lend(user, ranking), by=user, submission_key=uuid.uuid4(), ranks=ranks)
+        given = {criterion.pk: value for criterion, value in zip(criteria, values, strict=True)}
+        actions.judge(lend(user, rating), by=user, submission_key=uuid.uuid4(), ratings=given)
+    ranked, rated = gold_accuracy(project, ALL).kinds
+    assert (ranked.kind, ranked.votes.right, ranked.votes.num) == ("ranking", 2, 3), "a shared place is not the best"
+    assert (ranked.together.right, ranked.together.num) == (1, 1)
+    assert (rated.kind, rated.votes.right, rated.votes.num, rated.weighted) == ("rating", 1, 3, None)
+    assert (rated.together.right, rated.together.num) == (1, 1), "the medians 4 and 2 are right, though one person is"
+    own = {person.id: (person.gold.right, person.gold.num) for person in gold_accuracy(project, ALL).people}
+    assert own == {people[0].pk: (2, 2), people[1].pk: (1, 2), people[2].pk: (0, 2)}
+    Rank.objects.filter(judgment__annotator=people[1]).update(rank=1)
+    ranked = gold_accuracy(project, ALL).kinds[0]
+    assert (ranked.votes.right, ranked.together.right) == (1, 0), "over the second answer most see a tie"
 
 
 def test_queries_do_not_grow_with_the_judgments(
@@ -193,5 +220,5 @@ def test_queries_do_not_grow_with_the_judgments(
         browser.get(PATH)
     with django_assert_max_num_queries(20):
         browser.get(PATH)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         browser.get(PATH + "consensus/")
