@@ -31,7 +31,7 @@ from annotation.models import (
     WebhookDelivery,
 )
 from tests.training import rows
-from training.models import ModelVersion, Run
+from training.models import ModelVersion, Round, Run
 
 ROLES = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
 PEOPLE = ("nobody", "charlie", *ROLES)
@@ -66,6 +66,7 @@ class World:
     run: Run
     a: ModelVersion
     b: ModelVersion
+    round: Round
     told: WebhookDelivery
     token: ApiToken
     invited: actions.Invited
@@ -87,6 +88,7 @@ class World:
             "import": ("pk", self.file.pk),
             "run": ("pk", self.run.pk),
             "version": ("pk", self.b.pk),
+            "round": ("pk", self.round.pk),
             "chart": ("chart", "reward"),
             "webhook": ("pk", self.told.webhook_id),
             "delivery": ("delivery", self.told.pk),
@@ -165,6 +167,7 @@ def make_world(people: dict[str, User], *, slug: str = "support") -> World:
         run=tuned.run,
         a=base,
         b=tuned,
+        round=rows.round_of(tuned, base, tasks=[last]),
         told=actions.send_test(webhook),
         token=actions.create_token(alice, name="nightly", scopes=["read"]).row,
         invited=actions.invite(project, by=dana, max_uses=5),

@@ -166,6 +166,8 @@ EXPECTED = {
     "training:models": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:model": Expected(REVIEWERS, "version"),
     "training:promote": Expected((302, 404, 403, 403, 422), "version", method="post"),
+    "training:round_new": Expected(ADMINS, "version", post=ADMINS_SEND),
+    "training:round_page": Expected(REVIEWERS, "round"),
     "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),
     "training:compare_generate": Expected(ADMINS_CHANGE, method="post"),
     "training:compare_send": Expected(ADMINS_CHANGE, method="post"),

@@ -137,6 +137,7 @@ def make_hostile(folder: Path) -> Hostile:
     for version in (base, tuned):
         wrote = rows.generations(version, scorer=scorer, prompts=[prompt], shift=0.1)
         Response.objects.filter(generation__run=wrote).update(text=f"{version.name} {ATTACK}")
+    asked = rows.round_of(tuned, base, tasks=list(project.tasks.filter(kind="comparison")))
     tuned.run.samples.update(text=f"in a sample {ATTACK}", prompt=messages)
     Run.objects.filter(pk=tuned.run.pk).update(
         status="failed", error=f"as the error {ATTACK}", warnings=[f"as a warning {ATTACK}"]
@@ -151,7 +152,7 @@ def make_hostile(folder: Path) -> Hostile:
     project.imports.filter(pk=over.pk).update(status="done", num_problems=1)
     over.problems.create(line=1, sentence=f"as a problem {ATTACK}")
     files = {"looked_at": looked_at.pk, "over": over.pk, "said": said[0].pk, "said_by_ann": said[1].pk}
-    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, **files}
+    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk, **files}
 
 
 def rank(project: Project, prompt: Prompt, *, by: User) -> Assignment:
@@ -202,6 +203,8 @@ def pages_with_foreign_text(hostile: Hostile) -> list[str]:
         reverse("training:run", args=[pks["run"]]),
         reverse("training:models"),
         reverse("training:model", args=[pks["b"]]),
+        reverse("training:round_new", args=[pks["b"]]),
+        reverse("training:round_page", args=[pks["round"]]),
         reverse("training:compare"),
         reverse("training:compare") + f"?a={pks['a']}&b={pks['b']}",
     ]

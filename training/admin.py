@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from training.models import Generation, ModelVersion, Run, Snapshot, StageChange
+from training.models import Generation, ModelVersion, Round, Run, Snapshot, StageChange
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -61,3 +61,18 @@ class GenerationAdmin(ReadOnlyAdmin):
     list_display = ["response", "version", "run", "reward", "num_tokens", "has_ended"]
     list_filter = ["version"]
     raw_id_fields = ["response"]
+
+
+@admin.register(Round)
+class RoundAdmin(ReadOnlyAdmin):
+    list_display = [
+        "__str__",
+        "project",
+        "version",
+        "opponent",
+        "num_random",
+        "num_doubtful",
+        "created_by",
+        "created_at",
+    ]
+    list_filter = ["project"]

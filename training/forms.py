@@ -227,3 +227,48 @@ class PromoteForm(forms.Form):
         label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=2000,
         help_text=_("What you saw that speaks for it. It stays with the version."),
     )  # fmt: skip
+
+
+OPPONENTS = {
+    "production": _("%(version)s · in production"),
+    "base": _("%(version)s · the baseline"),
+    "parent": _("%(version)s · its parent"),
+    "itself": _("its own other answers"),
+    "other": _("%(version)s"),
+}
+
+
+class RoundForm(forms.Form):
+    """Which of a version's answers go back to people, against whose, and how many of them by chance."""
+
+    opponent = forms.ChoiceField(label=_("Against"), help_text=_("People see two answers and never whose they are."))
+    num = forms.IntegerField(
+        label=_("Questions"), min_value=1, max_value=100_000, initial=100,
+        help_text=_("At most; fewer where fewer answers differ."),
+    )  # fmt: skip
+    random_percent = forms.IntegerField(
+        label=_("By chance, in %"), min_value=0, max_value=100, initial=30,
+        help_text=_(
+            "The win rate is that of these alone. The others are the pairs that the reward model is least sure of: "
+            "their labels teach it most."
+        ),
+    )  # fmt: skip
+    overlap = forms.IntegerField(label=_("People per task"), min_value=1, max_value=1000)
+    priority = forms.IntegerField(
+        label=_("Priority"), initial=0, min_value=-1000, max_value=1000, help_text=_("Higher is asked first.")
+    )
+    seed = forms.IntegerField(
+        label=_("Seed"), min_value=0, max_value=2**31 - 1, initial=0,
+        help_text=_("The same answers and the same seed draw the same questions."),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, opponents: list[tuple[str, ModelVersion]], overlap: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.versions = {str(version.pk): version for _why, version in opponents}
+        field = self.fields["opponent"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(str(version.pk), OPPONENTS[why] % {"version": version}) for why, version in opponents]
+        self.fields["overlap"].initial = overlap
+
+    def clean_opponent(self) -> ModelVersion:
+        return self.versions[self.cleaned_data["opponent"]]

@@ -27,6 +27,7 @@ compare_urls = [
 model_urls = [
     path("", views.model, name="model"),
     path("promote/", views.promote, name="promote"),
+    path("round/", views.round_new, name="round_new"),
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -38,4 +39,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/", views.models, name="models"),
     path("models/compare/", include(compare_urls)),
     path("models/<int:pk>/", include(model_urls)),
+    path("rounds/<int:pk>/", views.round_page, name="round_page"),
 ]

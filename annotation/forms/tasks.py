@@ -47,7 +47,7 @@ class TaskFilterForm(forms.Form):
 
 
 def making_label(making: Making) -> str:
-    kinds = {**dict(Pairing.choices), "repeats": _("asked again")}
+    kinds = {**dict(Pairing.choices), "repeats": _("asked again"), "round": _("a round of a model's answers")}
     return gettext("%(number)d · %(kind)s · %(num)d tasks") % {
         "number": making.pk,
         "kind": kinds.get(making.kind, making.kind),

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.models import Assignment, Judgment, Project, Prompt, Response, Task, User
-from training.models import Generation, Metric, ModelVersion, Run, Sample, Snapshot
+from training.models import Generation, Metric, ModelVersion, Round, RoundTask, Run, Sample, Snapshot
 
 QUESTIONS = ["Where is my parcel?", "How do I reset my password?", "Can I change my address?", "我的包裹在哪里？"]
 REWARD_SUMMARY: dict[str, Any] = {
@@ -207,3 +207,15 @@ def generations(version: ModelVersion, *, scorer: ModelVersion | None, prompts: 
             num_tokens=18 + number,
         )
     return done
+
+
+def round_of(version: ModelVersion, opponent: ModelVersion, *, tasks: list[Task], number: int = 1) -> Round:
+    """A round that asked these tasks, every other one by doubt."""
+    made = Round.objects.create(
+        project=version.project, number=number, version=version, opponent=opponent, num_asked=len(tasks),
+        random_share=0.5, num_random=len(tasks[::2]), num_doubtful=len(tasks[1::2]), num_pairs=40, num_same=2,
+    )  # fmt: skip
+    RoundTask.objects.bulk_create(
+        RoundTask(round=made, task=task, is_random=place % 2 == 0) for place, task in enumerate(tasks)
+    )
+    return made

@@ -1,6 +1,7 @@
 """Verbs of training. What a person gave wrongly raises ValueError with a sentence that says what to change."""
 
 from training.actions.publishing import publish_responses, send_to_annotators, storable
+from training.actions.rounds import publish_round, why_nothing
 from training.actions.runs import (
     POLICIES,
     cancel_run,
@@ -19,6 +20,7 @@ __all__ = [
     "fail_stale_runs",
     "promote",
     "publish_responses",
+    "publish_round",
     "register_version",
     "requeue",
     "rerun",
@@ -27,4 +29,5 @@ __all__ = [
     "start_run",
     "storable",
     "trainer_config",
+    "why_nothing",
 ]

@@ -44,7 +44,7 @@ def _publish(run: Run, version: ModelVersion, written: list[tuple[Prompt, dict[s
         by_response.values(),
         update_conflicts=True,
         unique_fields=["response"],
-        update_fields=["run", "settings", "reward", "logprob", "num_tokens", "has_ended"],
+        update_fields=["run", "settings", "reward", "reward_std", "logprob", "num_tokens", "has_ended"],
     )
     return rows
 
@@ -61,6 +61,7 @@ def _generation(run: Run, version: ModelVersion, response: Response, line: Mappi
         run=run,
         settings={key: run.config[key] for key in ("temperature", "max_response_tokens", "seed")},
         reward=line.get("reward"),
+        reward_std=line.get("reward_std"),
         logprob=line["logprob"],
         num_tokens=line["num_tokens"],
         has_ended=line["ended"],

@@ -1,6 +1,20 @@
-"""The rows of the training side: what a run trains on and writes (runs), and what comes of it (versions)."""
+"""The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), and what people
+are asked about that (rounds).
+"""
 
+from training.models.rounds import Round, RoundTask
 from training.models.runs import Metric, Run, Sample, Snapshot, SnapshotJudgment
 from training.models.versions import Generation, ModelVersion, StageChange
 
-__all__ = ["Generation", "Metric", "ModelVersion", "Run", "Sample", "Snapshot", "SnapshotJudgment", "StageChange"]
+__all__ = [
+    "Generation",
+    "Metric",
+    "ModelVersion",
+    "Round",
+    "RoundTask",
+    "Run",
+    "Sample",
+    "Snapshot",
+    "SnapshotJudgment",
+    "StageChange",
+]

@@ -105,6 +105,9 @@ class Generation(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="generations")
     settings = models.JSONField(default=dict)
     reward = models.FloatField(null=True, blank=True)
+    reward_std = models.FloatField(
+        null=True, blank=True, help_text="How far the reward model's heads disagree; empty where it has one."
+    )
     logprob = models.FloatField(null=True, blank=True, help_text="Sum over its tokens, in nats.")
     num_tokens = models.PositiveIntegerField(default=0)
     has_ended = models.BooleanField(default=True)

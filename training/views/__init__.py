@@ -4,6 +4,7 @@ from training.views.compare import compare, compare_generate, compare_send
 from training.views.dashboard import dashboard
 from training.views.freeze import freeze
 from training.views.models import model, models, promote
+from training.views.rounds import round_new, round_page
 from training.views.run import run, run_cancel, run_csv, run_curves, run_resume, run_table
 from training.views.runs import run_new, runs
 
@@ -16,6 +17,8 @@ __all__ = [
     "model",
     "models",
     "promote",
+    "round_new",
+    "round_page",
     "run",
     "run_cancel",
     "run_csv",

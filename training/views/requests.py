@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404, render
 from django_htmx.middleware import HtmxDetails
 
 from annotation.models import Project, Role, User
-from training.models import ModelVersion, Run
+from training.models import ModelVersion, Round, Run
 
 LONGEST_NUMBER = 18
 """Digits that always fit into a row's id."""
@@ -48,6 +48,14 @@ def find_version(request: PersonRequest, pk: int, *, role: Role = Role.REVIEWER)
     version = get_object_or_404(versions, pk=pk)
     version.project.require(request.user, role)
     return version
+
+
+def find_round(request: PersonRequest, pk: int) -> Round:
+    """404 for strangers; 403 for a member of the project below a reviewer."""
+    rounds = Round.objects.filter(project__in=Project.objects.visible_to(request.user)).with_versions()
+    found = get_object_or_404(rounds, pk=pk)
+    found.project.require(request.user, Role.REVIEWER)
+    return found
 
 
 def find_project(request: PersonRequest, slug: str, *, role: Role = Role.REVIEWER) -> Project:
