@@ -168,11 +168,17 @@ def _models(world: World, number: int) -> None:
     rows.run(project, "reward", status="failed", model=base, snapshot=frozen, error="Too large: halve batch_size.")
     rows.samples(world.run, [number + 50])
     prompt = _prompt(project, f"Compared {number}?")
+    answers = []
     for version, reward in ((world.a, 0.5), (world.b, 1.5)):
-        answer = rows.answer(prompt, f"{version.name} says so.", source=version.name)
+        answers.append(rows.answer(prompt, f"{version.name} says so.", source=version.name))
         Generation.objects.create(
-            response=answer, version=version, run=_generated(world, version), reward=reward, logprob=-9.0, num_tokens=4
-        )
+            response=answers[-1], version=version, run=_generated(world, version), reward=reward, logprob=-9.0,
+            num_tokens=4,
+        )  # fmt: skip
+    asked = _task(project, prompt, "comparison", response_a=answers[0], response_b=answers[1])
+    _say(asked, world.people["dana"], preferred=answers[1], strength=2)
+    rows.round_of(world.b, world.a, tasks=[asked], number=number + 1)
+    world.round.questions.create(task=asked, is_random=True)
     assert tuned.run
 
 

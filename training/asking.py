@@ -95,13 +95,13 @@ def newest_answers(version: ModelVersion) -> dict[int, list[Written]]:
     """Prompt to the answers that the version's newest run for it gave, in the order of the prompts."""
     rows = Generation.objects.filter(version=version).order_by("response__prompt_id", "-run_id", "id")
     found: dict[int, tuple[int, list[Written]]] = {}
-    for prompt, run, std, *rest, scored_by in rows.values_list(
-        *("response__prompt_id", "run_id", "reward_std"),
-        *("response_id", "response__content_hash", "reward", "run__reward_model_id"),
+    for prompt, run, response, text, reward, std, scorer in rows.values_list(
+        *("response__prompt_id", "run_id", "response_id", "response__content_hash"),
+        *("reward", "reward_std", "run__reward_model_id"),
     ):
         newest, answers = found.setdefault(prompt, (run, []))
         if run == newest:
-            answers.append(Written(*rest, std or 0.0, scored_by))
+            answers.append(Written(response, text, reward, std or 0.0, scorer))
     return {prompt: answers for prompt, (_run, answers) in found.items()}
 
 

@@ -15,11 +15,12 @@ from django.utils import timezone
 from annotation.models import Judgment, Project, Task
 from annotation.models.work import JudgmentQuerySet
 from training.curves import thin
-from training.models import Generation, Metric, ModelVersion, Run, Snapshot
+from training.models import Generation, Metric, ModelVersion, Round, Run, Snapshot
 from training.reports import histogram
 from training.reward_report import RewardReport
+from training.win_rates import WinRate, win_rates
 
-Step = Literal["label", "freeze", "reward", "policy", "generate", "compare", "wait"]
+Step = Literal["label", "freeze", "reward", "policy", "generate", "compare", "ask", "wait"]
 
 NUM_DAYS = 14
 MIN_FIRST_LABELS = 50
@@ -28,6 +29,7 @@ MIN_NEW_LABELS = 20
 MIN_NEW_SHARE = 0.1
 """New labels that make another snapshot worth its while: this many, and this share of the frozen ones."""
 
+NUM_ROUNDS = 20
 CURVE_POINTS = 120
 MAX_REWARDS = 2_000
 
@@ -145,6 +147,28 @@ class Loop:
         values = [reward for reward in newest if reward is not None]
         return histogram(values, low=min(values), high=max(values)) if values else []
 
+    @functools.cached_property
+    def rounds(self) -> list[tuple[Round, WinRate]]:
+        """The newest rounds, newest first, each with what people say."""
+        newest = list(Round.objects.filter(project=self.project).with_versions()[:NUM_ROUNDS])
+        rates = win_rates(newest)
+        return [(each, rates[each.pk]) for each in newest]
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the answers of the newest policy have gone back to people."""
+        return any(each.version_id == _pk(self.policy.version) for each, _rate in self.rounds)
+
+    @property
+    def win_curve(self) -> list[tuple[float, float]]:
+        """(round, win rate), oldest first: of the rounds that were judged, against another version."""
+        judged = [(each.number, rate.share.value) for each, rate in self.rounds if rate.share]
+        return [(float(number), value) for number, value in reversed(judged)]
+
+    @property
+    def newest_rate(self) -> tuple[Round, WinRate] | None:
+        return next(((each, rate) for each, rate in self.rounds if rate.share), None)
+
     @property
     def reward_of_policy(self) -> float | None:
         return self.mean_rewards.get(self.policy.version.pk) if self.policy.version else None
@@ -184,8 +208,12 @@ class Loop:
             return "generate"
         if self.has_many_new_labels:
             return "freeze"
-        is_decided = self.policy.version and self.policy.version.stage != ModelVersion.Stage.CANDIDATE
-        return "label" if is_decided and self.num_open_tasks else "compare"
+        stage = self.policy.version.stage if self.policy.version else ""
+        if stage == ModelVersion.Stage.CANDIDATE:
+            return "compare"
+        if self.is_asked or stage == ModelVersion.Stage.ARCHIVED:
+            return "label" if self.num_open_tasks else "compare"
+        return "ask"
 
     @property
     def wants_more_labels(self) -> bool:

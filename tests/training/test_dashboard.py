@@ -7,7 +7,7 @@ from annotation.models import Membership, Project, Role, Task, User
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training.loop import Loop
-from training.models import ModelVersion, Run
+from training.models import Generation, ModelVersion, Run
 
 
 @pytest.fixture
@@ -73,7 +73,33 @@ def test_the_next_step_goes_round_the_loop(reader: Client, project: Project, ali
     Task.objects.update(num_judged=0)
     assert "Open the model diff" in said(), "first decide on the version, then label on"
     ModelVersion.objects.filter(pk=tuned.pk).update(stage="production")
+    assert f"/models/{tuned.pk}/round/" in said()
+    rows.round_of(tuned, base, tasks=list(project.tasks.all()))
     assert "4 tasks wait for people" in said()
+    Task.objects.update(num_judged=1)
+    assert "Open the model diff" in said()
+
+
+def test_the_win_rate_of_every_round_stands_there(reader: Client, project: Project, alice: User) -> None:
+    """Two rounds judged, one not: each with its interval, and only what was drawn by chance."""
+    prompts = rows.prompts(project, 12)
+    frozen, base = rows.snapshot(project), rows.base(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    judged = [judgment.task for judgment in rows.label(project, by=alice, prompts=prompts[:8])]
+    for task in judged[:6]:  # the preferred answer is the tuned version's; nobody's in the seventh
+        Generation.objects.create(response=task.response_a, version=tuned, run=tuned.run, logprob=-1.0)
+    first = rows.round_of(tuned, base, tasks=judged[:7], number=1)
+    second = rows.round_of(tuned, base, tasks=judged[2:3], number=2)
+    rows.round_of(tuned, base, tasks=[], number=3)
+    rates = {each.number: rate for each, rate in Loop(project).rounds}
+    assert [rates[number].share and rates[number].share.value for number in (1, 2, 3)] == [0.75, 1.0, None]  # type: ignore[union-attr]
+    assert Loop(project).win_curve == [(1.0, 0.75), (2.0, 1.0)]
+    text = reader.get("/dashboard/").content.decode()
+    for part in ("75.0", "100.0", "4 of 4 by chance", "0 of 0 by chance", "Win rate by round", 'class="interval"'):
+        assert part in text, part
+    for each in (first, second):
+        assert f"/rounds/{each.pk}/" in text
 
 
 def test_a_failed_run_leaves_its_step_to_be_done(project: Project, alice: User) -> None:
@@ -160,6 +186,8 @@ def test_queries_do_not_grow(reader: Client, project: Project, alice: User, djan
     assert tuned.run
     rows.metrics(tuned.run, 10_000, first=41)
     rows.generations(tuned, scorer=scorer, prompts=prompts, shift=0.1)
-    with django_assert_max_num_queries(26):
+    for number in range(1, 6):
+        rows.round_of(tuned, base, tasks=list(project.tasks.all()), number=number)
+    with django_assert_max_num_queries(28):
         page = reader.get("/dashboard/")
-    assert len(page.content) < 60_000
+    assert len(page.content) < 70_000

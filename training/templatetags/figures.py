@@ -94,3 +94,9 @@ def bars(pairs: Sequence[tuple[Any, float]], label: str, slots: int = 0) -> dict
         for tall in [(HEIGHT - MARGIN) * count / highest]
     ]
     return {"bars": drawn, "label": label, "width": WIDTH, "height": HEIGHT}
+
+
+@register.inclusion_tag("training/_interval.html")
+def interval(share: Any) -> dict[str, float]:
+    """A share with its interval (training.reward_report.Share), drawn from 0 to 1."""
+    return {name: round(100 * getattr(share, name), 1) for name in ("low", "value", "high")}
