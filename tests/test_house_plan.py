@@ -17,29 +17,9 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_tr
 RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir"),
     *("data", "model", "losses", "advantages", "sampling", "scoring", "rewards"),
-    *(
-        "optimizer",
-        "checkpoint",
-        "calibration",
-        "measures",
-        "pairs",
-        "held_out",
-        "values",
-        "steering",
-        "experience",
-        "policy_update",
-    ),
-    *(
-        "train_sft",
-        "train_reward",
-        "train_dpo",
-        "train_ilql",
-        "train_policy",
-        "generate",
-        "evaluate",
-        "boards",
-        "__main__",
-    ),
+    *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
+    *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
+    *("generate", "evaluate", "environment", "boards", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""
 
@@ -125,6 +105,8 @@ def test_the_trainer_stands_alone() -> None:
         libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers", "wandb"}
         if file.stem in {"fields", "run_config", "policy_config", "config", "rundir"}:
             libraries = set()
+        if file.stem == "environment":
+            libraries |= {"gymnasium", "numpy"}
         return root in libraries or root in standard
 
     assert not wrong("training/rlhf", is_allowed)

@@ -35,5 +35,6 @@ Read the files in this order; each imports only those before it:
     train_sft, train_reward, train_dpo, train_ilql, train_policy
                             one loop each, top to bottom
     generate, evaluate      a model used, a model measured
+    environment             writing an answer as other libraries' agents see it; no loop uses it
     __main__                the command
 """
