@@ -17,8 +17,8 @@ BATCH = 2000
 """Rows in the hand at a time, and ids in the queries that look up what belongs to them."""
 
 
-def batches(rows: QuerySet[Any, Any], size: int = BATCH) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a values_list() in their order, `size` at a time.
+def batches(rows: QuerySet[Any, Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a values_list() in their order, BATCH at a time.
 
     The driver makes Python's values of them, JSON included: Django's converters, called for each value, take longer
     than all the rest.
@@ -28,7 +28,7 @@ def batches(rows: QuerySet[Any, Any], size: int = BATCH) -> Iterator[list[tuple[
         set_json_loads(orjson.loads, context=cursor.cursor)
         cursor.cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.execute(query, params)
-        while batch := cursor.fetchmany(size):
+        while batch := cursor.fetchmany(BATCH):
             yield batch
 
 

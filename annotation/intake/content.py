@@ -214,9 +214,10 @@ def add_tasks(
     overlap: int | None,
     priority: int,
     new_responses: Collection[int] = (),
+    num_judged: Mapping[NewTask, int] = {},
 ) -> Added:
-    """overlap None: the project's. new_responses: those nothing was asked about yet. The caller holds the project's
-    lock.
+    """overlap None: the project's. new_responses: those nothing was asked about yet. num_judged: how many judgments the
+    caller will write at once of a task that is new. The caller holds the project's lock.
     """
     overlap = project.overlap if overlap is None else overlap
     if overlap < 1:
@@ -232,8 +233,11 @@ def add_tasks(
     ids.update(zip(missing, created, strict=True))
     copy_rows(
         Task,
-        ("id", "project_id", "overlap", "priority", *NewTask._fields),
-        ((ids[task], project.pk, overlap, priority, *task[:-1], list(task.candidate_ids)) for task in missing),
+        ("id", "project_id", "overlap", "num_judged", "priority", *NewTask._fields),
+        (
+            (ids[task], project.pk, max(overlap, num), num, priority, *task[:-1], list(task.candidate_ids))
+            for task, num in ((task, num_judged.get(task, 0)) for task in missing)
+        ),
     )
     candidates = [(ids[task], response_id) for task in missing for response_id in task.candidate_ids]
     copy_rows(

@@ -7,6 +7,7 @@ import datetime
 import itertools
 from collections.abc import Iterator, Sequence
 
+from annotation.intake.annotators import AnnotatorName
 from annotation.intake.content import NewPrompt, NewResponse
 from annotation.intake.golds import GoldSaid
 from annotation.intake.rankings import FEWEST, MOST
@@ -40,6 +41,10 @@ class Said:
     """Said of a task that the annotator had judged before."""
     active_seconds: float | None = None
     judged_at: datetime.datetime | None = None
+
+    @property
+    def name(self) -> AnnotatorName:
+        return self.annotator, self.is_simulated
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from django.db import connection, transaction
 
 from annotation.controls import check_ranges
+from annotation.intake.annotators import annotators_of
 from annotation.intake.content import (
     Answer,
     NewTask,
@@ -30,7 +31,7 @@ from annotation.intake.content import (
 from annotation.intake.entries import Entry
 from annotation.intake.formats import Format, mapped, read_row
 from annotation.intake.golds import GoldOfTask, keep_golds
-from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments
+from annotation.intake.judged import SaidOfTask, check_ratings, keep_judgments, num_judged
 from annotation.intake.records import Place, Record, records_of_lines
 from annotation.models import AuditEntry, Event, Import, Project, User, Verb
 from annotation.webhooks import announce
@@ -224,38 +225,52 @@ def take_in(project: Project, batch: Batch, report: ImportReport, options: Optio
     prompts = add_prompts(project, [entry.prompt for _number, entry in batch.entries])
     responses, new_responses = add_answers_of(prompts, [entry.responses for _number, entry in batch.entries])
     wanted = list(_asked(responses, options.create_tasks))
-    asked = add_tasks(project, wanted, overlap=options.overlap, priority=options.priority, new_responses=new_responses)
     said = [
-        (number, answers_of, entry)
-        for (number, entry), answers_of in zip(batch.entries, responses, strict=True)
+        _Spoken(number, of, entry, question_of(of))
+        for (number, entry), of in zip(batch.entries, responses, strict=True)
         if entry.said is not None or entry.gold is not None
     ]
+    judgments = [(spoken.question, spoken.entry.said) for spoken in said if spoken.entry.said]
+    annotators = annotators_of(project, {given.name for _question, given in judgments}, source=options.label)
+    how: dict[str, Any] = {"priority": options.priority, "num_judged": num_judged(judgments, annotators)}
+    asked = add_tasks(project, wanted, overlap=options.overlap, new_responses=new_responses, **how)
     judged = add_tasks(
         project,
-        [question_of(of) for _number, of, _entry in said],
+        [spoken.question for spoken in said],
         overlap=options.overlap or 1,
-        priority=options.priority,
         new_responses=() if wanted else new_responses,
+        **how,
     )
-    tasks = list(zip(said, judged.ids, strict=True))
-    golds = [GoldOfTask(task_id, of, entry.gold) for (_number, of, entry), task_id in tasks if entry.gold]
-    report.num_golds += keep_golds(project, golds, by=by)
-    kept = keep_judgments(
-        project,
-        [
-            SaidOfTask(line=number, task_id=task_id, responses=of, said=entry.said)
-            for (number, of, entry), task_id in tasks
-            if entry.said
-        ],
-        source=options.label,
-        new_tasks={*asked.created, *judged.created},
-    )
+    report.num_golds += keep_golds(project, list(_golds(said, judged.ids)), by=by)
+    new_tasks = {*asked.created, *judged.created}
+    kept = keep_judgments(project, list(_of_tasks(said, judged.ids)), annotators=annotators, new_tasks=new_tasks)
     report.num_prompts += len(prompts.created)
     report.num_responses += len(new_responses)
-    report.num_tasks += len(asked.created) + len(judged.created)
+    report.num_tasks += len(new_tasks)
     report.num_judgments += kept.num_new
     report.num_known_judgments += kept.num_known
     report.errors.extend(LineError(line, sentence) for line, sentence in kept.errors)
+
+
+class _Spoken(NamedTuple):
+    """An entry that says something of its responses, with the rows of these and what it answers."""
+
+    line: int
+    responses: list[Answer]
+    entry: Entry
+    question: NewTask
+
+
+def _golds(said: Iterable[_Spoken], task_ids: Iterable[int]) -> Iterator[GoldOfTask]:
+    for spoken, task_id in zip(said, task_ids, strict=True):
+        if spoken.entry.gold is not None:
+            yield GoldOfTask(task_id, spoken.responses, spoken.entry.gold)
+
+
+def _of_tasks(said: Iterable[_Spoken], task_ids: Iterable[int]) -> Iterator[SaidOfTask]:
+    for spoken, task_id in zip(said, task_ids, strict=True):
+        if spoken.entry.said is not None:
+            yield SaidOfTask(spoken.line, task_id, spoken.responses, spoken.entry.said)
 
 
 def _asked(responses: Iterable[list[Answer]], create_tasks: CreateTasks) -> Iterator[NewTask]:

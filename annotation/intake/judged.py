@@ -7,7 +7,7 @@ import datetime
 import random
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import F
@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.controls import make_repeats
-from annotation.intake.annotators import AnnotatorName, annotators_of
-from annotation.intake.content import Answer
+from annotation.intake.annotators import AnnotatorName
+from annotation.intake.content import Answer, NewTask
 from annotation.intake.copying import copy_rows, reserve_ids
 from annotation.intake.entries import Said
 from annotation.models import Assignment, Judgment, Project, Rank, Rating, Response, Task, User
@@ -30,10 +30,6 @@ class SaidOfTask(NamedTuple):
     task_id: int
     responses: list[Answer]
     said: Said
-
-    @property
-    def name(self) -> AnnotatorName:
-        return self.said.annotator, self.said.is_simulated
 
     @property
     def preferred(self) -> int | None:
@@ -101,18 +97,27 @@ def check_ratings(said: Said, criteria: Mapping[str, int]) -> None:
             raise ValueError(_("“%(key)s” goes from 1 to %(most)d.") % {"key": key, "most": criteria[key]})
 
 
+def num_judged(judgments: Iterable[tuple[NewTask, Said]], annotators: Mapping[AnnotatorName, User]) -> Counter[NewTask]:
+    """How many judgments a task gets of these if it is new: one a person, repeats apart."""
+    given = {(task, annotators[said.name].pk) for task, said in judgments if not said.is_repeat}
+    return Counter(task for task, _annotator in given)
+
+
 def keep_judgments(
-    project: Project, items: Sequence[SaidOfTask], *, source: str, new_tasks: Collection[int] = ()
+    project: Project,
+    items: Sequence[SaidOfTask],
+    *,
+    annotators: Mapping[AnnotatorName, User],
+    new_tasks: Collection[int] = (),
 ) -> Kept:
     """Keep what the annotators of a file said. The caller holds the project's lock, in a transaction.
 
     A task's overlap grows where the file brings more judgments than it has places. new_tasks: those that nobody can
-    have been given yet.
+    have been given yet, and which count these judgments already (num_judged).
     """
     kept = Kept()
     if not items:
         return kept
-    annotators = annotators_of(project, {item.name for item in items}, source=source)
     items = _on_repeats(items, annotators)
     known_tasks = {item.task_id for item in items}.difference(new_tasks)
     # Locked in one order, so that two imports and the queue never wait for each other in a circle.
@@ -120,21 +125,21 @@ def keep_judgments(
     list(locked.order_by("pk").values_list("pk"))
     rows = _new_rows(project, items, annotators, kept, known_tasks=known_tasks)
     _create(rows)
-    _raise_counters(Counter(row.item.task_id for row in rows))
+    _raise_counters(Counter(row.item.task_id for row in rows if row.item.task_id not in new_tasks))
     kept.num_new = len(rows)
     return kept
 
 
 def _on_repeats(items: Sequence[SaidOfTask], annotators: Mapping[AnnotatorName, User]) -> list[SaidOfTask]:
     """What was said of a task for the second time belongs to the repeat of it, and is no second vote."""
-    wanted = {(item.task_id, annotators[item.name].pk) for item in items if item.said.is_repeat}
+    wanted = {(item.task_id, annotators[item.said.name].pk) for item in items if item.said.is_repeat}
     if not wanted:
         return list(items)
     make_repeats(wanted)
     repeats = Task.objects.filter(repeat_of__among={task_id for task_id, _annotator in wanted})
     ids = {(row[0], row[1]): row[2] for row in repeats.values_list("repeat_of_id", "reserved_for_id", "pk")}
     return [
-        item._replace(task_id=ids[item.task_id, annotators[item.name].pk]) if item.said.is_repeat else item
+        item._replace(task_id=ids[item.task_id, annotators[item.said.name].pk]) if item.said.is_repeat else item
         for item in items
     ]
 
@@ -154,7 +159,7 @@ def _raise_counters(num_judged: Counter[int]) -> None:
 def _new_rows(
     project: Project,
     items: Sequence[SaidOfTask],
-    annotators: dict[AnnotatorName, User],
+    annotators: Mapping[AnnotatorName, User],
     kept: Kept,
     *,
     known_tasks: Collection[int],
@@ -170,7 +175,7 @@ def _new_rows(
     )
     rows = []
     for item in items:
-        annotator = annotators[item.name]
+        annotator = annotators[item.said.name]
         key = item.task_id, annotator.pk
         ratings = {criteria[name]: value for name, value in item.said.ratings.items()}
         values = item.preferred, item.said.strength, frozenset(ratings.items()), frozenset(item.ranks.items())

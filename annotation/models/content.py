@@ -12,7 +12,8 @@ from annotation.models.people import Project, User
 
 
 class Prompt(models.Model):
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    # Without an index of its own: that of the constraint begins with it.
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts", db_index=False)
     messages = models.JSONField(help_text="A list of {role, content}, ending with the user's turn.")
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the messages: the same prompt comes in once.")
     external_id = models.CharField(max_length=200, blank=True, help_text="Its id where it came from.")
@@ -46,10 +47,10 @@ class Response(models.Model):
     source = models.CharField(max_length=200)
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the text.")
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="corrections",
+        "self", null=True, blank=True, db_index=False, on_delete=models.SET_NULL, related_name="corrections",
         help_text="The response that this one corrects.",
     )  # fmt: skip
-    author = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    author = models.ForeignKey(User, null=True, blank=True, db_index=False, on_delete=models.SET_NULL, related_name="+")
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -62,6 +63,11 @@ class Response(models.Model):
                 name="a_source_answers_alike_once",
             ),
             models.CheckConstraint(condition=Q(parent__isnull=True) | ~Q(parent=F("id")), name="no_self_correction"),
+        ]
+        # Only of those that have one: few responses are corrections, and imports write them by the thousand.
+        indexes = [
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="corrections_of_a_response"),
+            models.Index(fields=["author"], condition=Q(author__isnull=False), name="responses_of_an_author"),
         ]
 
     def __str__(self) -> str:

@@ -278,6 +278,25 @@ class TestPreferences:
         (pair,) = export.preferences(project)
         assert sorted([pair.target, 1 - pair.target]) == pytest.approx([1 / 3, 2 / 3])
 
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_a_tasks_counter_is_the_number_of_its_judgments(self, project: Project, at_once: bool) -> None:
+        """Whether its judgments come with it or later, twice, by two people, on a repeat, or beside created tasks."""
+        pair = {"prompt": "Sky?", "response_a": "Blue.", "response_b": "Green.", "preferred": "a", "strength": 1}
+        rows = [
+            *({**pair, "annotator": name} for name in ("ann", "ann", "ben")),
+            {**pair, "annotator": "ann", "control": "repeat"},
+            {**pair, "prompt": "Sea?", "annotator": "ann", "gold": {"preferred": "a"}},
+            {"prompt": "Grass?", "responses": ["Green.", "Red.", "Blue."]},
+        ]
+        for some in [rows] if at_once else [[row] for row in rows]:
+            assert take(project, *some, create_tasks="comparison").errors == []
+        for task in Task.objects.all():
+            assert task.num_judged == task.judgments.counted().count()
+            assert task.overlap >= task.num_judged
+        assert Counter(Task.objects.values_list("control", "num_judged")) == {
+            ("", 2): 1, ("repeat", 1): 1, ("gold", 1): 1, ("", 0): 3
+        }  # fmt: skip
+
     def test_one_annotator_says_one_thing(self, project: Project) -> None:
         row = {"prompt": "Sky?", "chosen": "Blue.", "rejected": "Green."}
         report = take(project, row, row, {**row, "chosen": "Green.", "rejected": "Blue."})
