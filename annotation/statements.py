@@ -86,10 +86,14 @@ class Columns:
 
 
 class Insert:
-    """An INSERT of one row of a model, every column but its key: `sql` to build on, `values` of an unsaved instance."""
+    """An INSERT of one row of a model, every column but its key and what the database fills in by itself: `sql` to
+    build on, `values` of an unsaved instance.
+    """
 
     def __init__(self, model: type[Model]) -> None:
-        self.fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+        self.fields = [
+            field for field in model._meta.concrete_fields if not (field.primary_key or field.has_db_default())
+        ]
         columns = ", ".join(f'"{field.column}"' for field in self.fields)
         values = ", ".join(f"%({field.attname})s" for field in self.fields)
         self.sql = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({values})"

@@ -15,7 +15,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotation.models import AuditEntry, Judgment, Membership, Project, Task, User, Verb, Voiding
+from annotation.models import AuditEntry, Event, Judgment, Membership, Project, Task, User, Verb, Voiding
+from annotation.webhooks import announce
 
 VOID = """
 WITH voided AS (
@@ -99,6 +100,7 @@ def void_judgments(
         num = cursor.rowcount
     if not num:
         raise ValueError(_("There is nothing to void: no label of that person counts in that time."))
+    announce(project, Event.JUDGMENTS_VOIDED, voiding=voiding.pk, annotator=annotator.username, num_judgments=num)
     AuditEntry.objects.record(
         Verb.LABELS_VOIDED, by=by, project=project, about=annotator, num=num, since=since, until=until
     )  # fmt: skip
@@ -120,6 +122,14 @@ def restore(voiding: Voiding, *, by: User) -> Restored:
         num_restored = cursor.rowcount
     voiding.restored_at = timezone.now()
     voiding.save(update_fields=["restored_at"])
+    announce(
+        voiding.project,
+        Event.JUDGMENTS_RESTORED,
+        voiding=voiding.pk,
+        annotator=voiding.annotator.username,
+        num_judgments=num_restored,
+        num_left=num_voided - num_restored,
+    )
     AuditEntry.objects.record(
         Verb.LABELS_RESTORED, by=by, project=voiding.project, about=voiding.annotator, num=num_restored
     )

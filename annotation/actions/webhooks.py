@@ -39,12 +39,14 @@ def change_webhook(webhook: Webhook, *, url: str, events: Collection[str], is_ac
     locked = _lock(webhook.project)
     webhook.url, webhook.events = _checked(url), _known(events)
     if is_active and not webhook.is_active:
-        webhook.disabled_reason, webhook.failing_since, webhook.num_failures = "", None, 0
+        webhook.disabled_reason, webhook.disabled_values = "", {}
+        webhook.failing_since, webhook.num_failures = None, 0
         webhook.rests_until = timezone.now()
     webhook.is_active = is_active
     webhook.save(
         update_fields=[
-            *("url", "events", "is_active", "disabled_reason", "failing_since", "num_failures", "rests_until"),
+            *("url", "events", "is_active", "disabled_reason", "disabled_values"),
+            *("failing_since", "num_failures", "rests_until"),
         ]
     )
     remember_events(locked)

@@ -41,7 +41,7 @@ class JudgmentOut(Schema):
 
     is_current: false for a version that was revised, undone or voided. preferred: the better answer's id, empty for a
     tie, a rating and a ranking. strength: 0 tie, 1 slightly, 2 better, 3 much better. control: on a gold task or a
-    repeat, which measure people and are no votes.
+    repeat, which measure people and are no votes. updated_at: when it was given, or began or ceased to count.
     """
 
     id: int
@@ -64,15 +64,17 @@ class JudgmentOut(Schema):
     guidelines_version: int | None
     active_seconds: float | None
     created_at: datetime.datetime
+    updated_at: datetime.datetime
 
 
 class JudgmentQuery(PageQuery):
-    """current: true leaves out versions that count no more."""
+    """current: true leaves out versions that count no more. updated_since: those that are new or changed since."""
 
     current: bool | None = None
     task: Id | None = None
     annotator: Text | None = None
     created_since: Moment | None = None
+    updated_since: Moment | None = None
 
 
 @router.get(
@@ -85,8 +87,9 @@ class JudgmentQuery(PageQuery):
 def list_judgments(request: TokenRequest, slug: str, query: Query[JudgmentQuery]) -> object:
     """Oldest first. To follow them, ask again with the last `next_cursor`: no judgment is passed over.
 
-    A revision is a new judgment with a new id. Undoing and voiding only make is_current false: the webhook event
-    judgment.undone tells of the first, reading with current=true shows what counts now.
+    A revision is a new judgment with a new id. Undoing, revising and voiding make is_current false: to keep a copy
+    right, ask from time to time with updated_since, the moment at which your last such pull began less five minutes
+    (for what was being written just then), read all pages, and put each judgment in the place of yours with its id.
     """
     project = project_for(request, slug, role=Role.REVIEWER)
     rows = (
@@ -102,6 +105,8 @@ def list_judgments(request: TokenRequest, slug: str, query: Query[JudgmentQuery]
         rows = rows.filter(annotator__username=query.annotator)
     if query.created_since is not None:
         rows = rows.since(query.created_since)
+    if query.updated_since is not None:
+        rows = rows.filter(updated_at__gte=query.updated_since)
     found = page_of(rows, query, follows=True)
     return found.page([judgment_out(judgment) for judgment in found.rows])
 
@@ -125,6 +130,7 @@ def judgment_out(judgment: Judgment) -> JudgmentOut:
         guidelines_version=judgment.guidelines.version if judgment.guidelines else None,
         active_seconds=judgment.active_seconds,
         created_at=judgment.created_at,
+        updated_at=judgment.updated_at,
         **_parts(judgment),
     )
 

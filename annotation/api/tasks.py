@@ -73,7 +73,10 @@ class CreatedTasks(Schema):
 
 
 class TaskOut(Schema):
-    """control: "gold" or "repeat" for tasks that measure people; annotators must not learn it."""
+    """control: "gold" or "repeat" for tasks that measure people; annotators must not learn it.
+
+    updated_at: when anything here changed but num_leased, which moves with every claim.
+    """
 
     id: int
     kind: str
@@ -86,6 +89,7 @@ class TaskOut(Schema):
     is_withdrawn: bool
     control: str
     created_at: datetime.datetime
+    updated_at: datetime.datetime
 
 
 class TaskChange(Body):
@@ -97,13 +101,14 @@ class TaskChange(Body):
 
 
 class TaskQuery(PageQuery):
-    """judged_since: tasks with a judgment that came in since."""
+    """judged_since: tasks with a judgment that came in since. updated_since: those that are new or changed since."""
 
     state: Literal["open", "done", "withdrawn"] | None = None
     kind: Task.Kind | None = None
     prompt: Id | None = None
     created_since: Moment | None = None
     judged_since: Moment | None = None
+    updated_since: Moment | None = None
 
 
 @router.get(
@@ -122,6 +127,8 @@ def list_tasks(request: TokenRequest, slug: str, query: Query[TaskQuery]) -> obj
     if query.judged_since is not None:
         judged = Judgment.objects.since(query.judged_since).filter(task=OuterRef("pk"))
         rows = rows.filter(Exists(judged))
+    if query.updated_since is not None:
+        rows = rows.filter(updated_at__gte=query.updated_since)
     found = page_of(rows, query)
     return found.page([task_out(task) for task in found.rows])
 
@@ -230,4 +237,5 @@ def task_out(task: Task) -> TaskOut:
         is_withdrawn=task.is_withdrawn,
         control=task.control,
         created_at=task.created_at,
+        updated_at=task.updated_at,
     )

@@ -40,9 +40,10 @@ def copy_rows(model: type[Model], columns: Sequence[str], rows: Iterable[Sequenc
 
 
 def _defaults(model: type[Model], columns: Sequence[str]) -> dict[str, Any]:
-    """The columns that are not given and may not be NULL, with what Django would write there."""
+    """The columns that are not given and that the database does not fill in, with what Django would write there."""
     return {
         str(field.column): field.get_db_prep_save(field.pre_save(model(), add=True), connection)
         for field in model._meta.concrete_fields
-        if field.column not in columns and not (field.null or field.primary_key or field.generated)
+        if field.column not in columns
+        and not (field.null or field.primary_key or field.generated or field.has_db_default())
     }

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models.people import Project, User
+
+
+def in_words(text: str, values: Mapping[str, Any]) -> str:
+    """A sentence that was kept as it stands in the source code, in the language of now. Without values it has no places
+    for any: so are kept those that were once put together before they were kept.
+    """
+    if not text:
+        return ""
+    return gettext(text) % values if values else gettext(text)
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
@@ -84,6 +96,8 @@ class Event(models.TextChoices):
     JUDGMENT_CREATED = "judgment.created", _("a judgment came in")
     JUDGMENT_REVISED = "judgment.revised", _("a judgment was revised")
     JUDGMENT_UNDONE = "judgment.undone", _("a judgment was undone")
+    JUDGMENTS_VOIDED = "judgments.voided", _("labels were taken out of the count")
+    JUDGMENTS_RESTORED = "judgments.restored", _("labels count again")
     TASK_COMPLETED = "task.completed", _("a task has all its judgments")
     IMPORT_FINISHED = "import.finished", _("an import finished")
     GUIDELINES_PUBLISHED = "project.guidelines_published", _("new guidelines were published")
@@ -112,7 +126,12 @@ class Webhook(models.Model):
         null=True, editable=False, help_text="Until then messages are signed with both, so that receivers can change."
     )
     is_active = models.BooleanField(default=True)
-    disabled_reason = models.TextField(blank=True, editable=False, help_text="Why it was switched off by itself.")
+    disabled_reason = models.TextField(
+        blank=True,
+        editable=False,
+        help_text="Why it was switched off by itself: as in the source code, see in_words().",
+    )
+    disabled_values = models.JSONField(default=dict, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
     num_failures = models.PositiveIntegerField(default=0, editable=False, help_text="In a row.")
     busy_until = models.DateTimeField(default=timezone.now, editable=False, help_text="A sender's lease.")
@@ -131,6 +150,10 @@ class Webhook(models.Model):
     @property
     def event_labels(self) -> list[str]:
         return [str(Event(event).label) for event in self.events]
+
+    @property
+    def disabled_in_words(self) -> str:
+        return in_words(self.disabled_reason, self.disabled_values)
 
 
 class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
@@ -182,10 +205,17 @@ class WebhookAttempt(models.Model):
     milliseconds = models.PositiveIntegerField()
     status_code = models.PositiveSmallIntegerField(null=True, help_text="Empty: no answer came.")
     excerpt = models.TextField(blank=True, help_text="How the answer begins.")
-    error = models.TextField(blank=True, help_text="A sentence, when it did not work.")
+    error = models.TextField(
+        blank=True, help_text="A sentence, when it did not work: as in the source code, see in_words()."
+    )
+    error_values = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["id"]
 
     def __str__(self) -> str:
         return f"{self.status_code or self.error}"
+
+    @property
+    def error_in_words(self) -> str:
+        return in_words(self.error, self.error_values)

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
+
+from annotation.webhooks.sentences import Refused
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
@@ -32,18 +34,18 @@ class Target(NamedTuple):
 
 
 def check_url(url: str) -> SplitResult:
-    """Raise ValueError with a sentence for what can be seen to be wrong without asking anybody."""
+    """Raise Refused, a ValueError with a sentence for what can be seen to be wrong without asking anybody."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError(_("This is no web address: write one such as https://example.org/hooks.")) from None
+        raise Refused(_("This is no web address: write one such as https://example.org/hooks.")) from None
     if parts.scheme not in PORTS or not parts.hostname or port == 0:
-        raise ValueError(_("The address must begin with https:// or http:// and name a host."))
+        raise Refused(_("The address must begin with https:// or http:// and name a host."))
     if parts.username is not None or parts.password is not None:
-        raise ValueError(_("Leave the user name and password out of the address: the signature proves who sends."))
+        raise Refused(_("Leave the user name and password out of the address: the signature proves who sends."))
     if parts.fragment:
-        raise ValueError(_("Leave out what stands behind the # in the address: it is never sent."))
+        raise Refused(_("Leave out what stands behind the # in the address: it is never sent."))
     literal = _literal(parts.hostname)
     if literal is not None:
         _require_public(literal)
@@ -51,14 +53,14 @@ def check_url(url: str) -> SplitResult:
 
 
 def target_of(url: str) -> Target:
-    """Where to connect. Raises ValueError with a sentence: a bad address, an unknown host, one that is private."""
+    """Where to connect. Raises Refused with a sentence: a bad address, an unknown host, one that is private."""
     parts = check_url(url)
     host = parts.hostname or ""
     port = parts.port or PORTS[parts.scheme]
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise ValueError(_("The host “%(host)s” is not known.") % {"host": host}) from None
+        raise Refused(_("The host “%(host)s” is not known."), host=host) from None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         _require_public(ipaddress.ip_address(address))
@@ -77,7 +79,7 @@ def _require_public(address: IPAddress) -> None:
     if settings.WEBHOOKS_MAY_BE_PRIVATE or _is_public(address):
         return
     sentence = _("%(address)s is not a public address: webhooks may not reach into this server's own network.")
-    raise ValueError(sentence % {"address": address})
+    raise Refused(sentence, address=str(address))
 
 
 def _is_public(address: IPAddress) -> bool:

@@ -14,11 +14,12 @@ import time
 
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
 from annotation.models import Project, Webhook, WebhookAttempt, WebhookDelivery
 from annotation.webhooks.outbox import remember_events
 from annotation.webhooks.sending import TOTAL_SECONDS, Outcome, send
+from annotation.webhooks.sentences import Sentence
 from annotation.webhooks.signing import signature
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _attempt(webhook: Webhook, delivery: WebhookDelivery) -> bool:
             ),
         },
     )
-    if reason := _record(webhook, delivery, outcome, started_at=started_at):
+    if (reason := _record(webhook, delivery, outcome, started_at=started_at)).text:
         disable(webhook, reason=reason)
     return outcome.is_delivered
 
@@ -118,19 +119,22 @@ def _keys(webhook: Webhook, now: datetime.datetime) -> list[str]:
 
 
 @transaction.atomic
-def _record(sent_to: Webhook, delivery: WebhookDelivery, outcome: Outcome, *, started_at: datetime.datetime) -> str:
+def _record(
+    sent_to: Webhook, delivery: WebhookDelivery, outcome: Outcome, *, started_at: datetime.datetime
+) -> Sentence:
     """Returns why the webhook is to be switched off, if it is."""
     # Read anew: an admin may have changed it, or removed it with its messages, while the request was under way.
     webhook = Webhook.objects.select_for_update(no_key=True).filter(pk=sent_to.pk).first()
     if webhook is None:
-        return ""
+        return Sentence()
     WebhookAttempt.objects.create(
         delivery=delivery,
         started_at=started_at,
         milliseconds=outcome.milliseconds,
         status_code=outcome.status_code,
         excerpt=outcome.excerpt,
-        error=outcome.error,
+        error=outcome.error.text,
+        error_values=outcome.error.values,
     )
     now = timezone.now()
     delivery.num_attempts += 1
@@ -142,10 +146,10 @@ def _record(sent_to: Webhook, delivery: WebhookDelivery, outcome: Outcome, *, st
     delivery.save(update_fields=["status", "num_attempts", "next_attempt_at"])
     webhook.save(update_fields=["num_failures", "failing_since", "rests_until"])
     if outcome.status_code == 410:
-        return _("The address answered with 410: it wants no more messages.")
+        return Sentence(_("The address answered with 410: it wants no more messages."))
     if webhook.failing_since is not None and now - webhook.failing_since >= DISABLE_AFTER:
-        return _("Every attempt failed for %(days)d days.") % {"days": DISABLE_AFTER.days}
-    return ""
+        return Sentence(_("Every attempt failed for %(days)d days."), {"days": DISABLE_AFTER.days})
+    return Sentence()
 
 
 def _postpone(webhook: Webhook, delivery: WebhookDelivery, now: datetime.datetime) -> None:
@@ -163,10 +167,10 @@ def _jittered(pause: datetime.timedelta) -> datetime.timedelta:
 
 
 @transaction.atomic
-def disable(webhook: Webhook, *, reason: str) -> None:
+def disable(webhook: Webhook, *, reason: Sentence) -> None:
     """Switch it off by itself; its page tells the admins why."""
     project = Project.objects.select_for_update(no_key=True).get(pk=webhook.project_id)
-    webhook.is_active, webhook.disabled_reason = False, reason
-    webhook.save(update_fields=["is_active", "disabled_reason"])
+    webhook.is_active, webhook.disabled_reason, webhook.disabled_values = False, reason.text, reason.values
+    webhook.save(update_fields=["is_active", "disabled_reason", "disabled_values"])
     remember_events(project)
     logger.warning("webhook %s of %s was switched off: %s", webhook.pk, project.slug, reason)

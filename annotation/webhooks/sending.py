@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import NamedTuple
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import SSLError as CertificateError
 
 from annotation.webhooks.addresses import Target, target_of
+from annotation.webhooks.sentences import Refused, Sentence
 
 CONNECT_SECONDS = 5.0
 MOST_ADDRESSES = 4
@@ -31,7 +32,7 @@ class Outcome(NamedTuple):
 
     status_code: int | None
     excerpt: str
-    error: str
+    error: Sentence
     milliseconds: int
 
     @property
@@ -42,28 +43,29 @@ class Outcome(NamedTuple):
 def send(url: str, *, body: bytes, headers: Mapping[str, str], total_seconds: float = TOTAL_SECONDS) -> Outcome:
     """Post the body. Whatever goes wrong becomes a sentence; nothing is raised for it."""
     started = time.monotonic()
-    status_code, excerpt, error = None, "", ""
+    status_code, excerpt, error = None, "", Sentence()
     try:
         status_code, excerpt = _post(target_of(url), body, headers, total_seconds=total_seconds)
         error = _told(status_code)
-    except ValueError as refused:
-        error = str(refused)
+    except Refused as refused:
+        error = refused.sentence
     except CertificateError as wrong:
-        error = _("The host's certificate could not be verified: %(reason)s") % {"reason": wrong}
+        error = Sentence(_("The host's certificate could not be verified: %(reason)s"), {"reason": str(wrong)})
     except (HTTPError, HTTPException, OSError) as failed:
-        took_too_long = isinstance(failed, TimeoutError) or time.monotonic() - started >= total_seconds
-        error = _("No answer within %(seconds)d seconds.") % {"seconds": total_seconds} if took_too_long else ""
-        reason = getattr(failed.__cause__, "strerror", None) or failed  # “Connection refused”, without urllib3's frame
-        error = error or _("The connection failed: %(reason)s") % {"reason": reason}
+        if isinstance(failed, TimeoutError) or time.monotonic() - started >= total_seconds:
+            error = Sentence(_("No answer within %(seconds)d seconds."), {"seconds": int(total_seconds)})
+        else:  # “Connection refused”, without urllib3's frame
+            reason = getattr(failed.__cause__, "strerror", None) or failed
+            error = Sentence(_("The connection failed: %(reason)s"), {"reason": str(reason)})
     return Outcome(status_code, excerpt, error, round((time.monotonic() - started) * 1000))
 
 
-def _told(status_code: int) -> str:
+def _told(status_code: int) -> Sentence:
     if 300 <= status_code < 400:
-        return _("It answered with a redirect, which is not followed: enter the final address.")
+        return Sentence(_("It answered with a redirect, which is not followed: enter the final address."))
     if status_code >= 400:
-        return _("It answered with status %(status)d.") % {"status": status_code}
-    return ""
+        return Sentence(_("It answered with status %(status)d."), {"status": status_code})
+    return Sentence()
 
 
 def _post(target: Target, body: bytes, headers: Mapping[str, str], *, total_seconds: float) -> tuple[int, str]:

@@ -57,7 +57,7 @@ def test_a_private_address_is_not_even_connected_to(project: Project, listener: 
     sent = actions.send_test(hook)
     webhooks.deliver_due()
     assert listener.got == []
-    assert "not a public address" in sent.attempts.get().error
+    assert "not a public address" in sent.attempts.get().error_in_words
     with pytest.raises(ValueError, match="not a public address"):
         actions.add_webhook(project, url=listener.url, events=ALL, by=None)
 

@@ -43,6 +43,8 @@ def test_every_event_is_told_where_it_happens(project: Project, webhook: Webhook
     revised = Answer.said(strength=0, both_bad=True)
     held = alice.assignments.get()
     actions.revise(held, by=alice, submission_key=uuid.uuid4(), answer=revised)
+    voiding = actions.void_judgments(project, annotator=alice, by=carol, reason="A test.")
+    actions.restore(voiding, by=carol)
     actions.undo(alice, project=project)
     actions.publish_guidelines(project, text="Look closely.", by=carol)
     import_lines(project, ['{"prompt": "Sky?", "responses": ["Blue."]}'], source="a file", by=carol)

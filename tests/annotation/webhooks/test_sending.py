@@ -8,15 +8,16 @@ import threading
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from django.utils import timezone
+from django.test import Client
+from django.utils import timezone, translation
 from standardwebhooks.webhooks import Webhook as Receiver
 from standardwebhooks.webhooks import WebhookVerificationError
 from urllib3.exceptions import HTTPError
 
 from annotation import actions, webhooks
-from annotation.models import Project, User, Webhook, WebhookDelivery
+from annotation.models import Project, User, Webhook, WebhookAttempt, WebhookDelivery
 from annotation.webhooks import delivery, sending
-from annotation.webhooks.addresses import Target
+from annotation.webhooks.addresses import Target, target_of
 from tests.annotation.webhooks.conftest import ALL, judge_one
 from tests.annotation.webhooks.listener import Listener, come_due, reply
 
@@ -63,7 +64,7 @@ def test_a_failure_is_tried_again_with_the_same_id(webhook: Webhook, listener: L
     assert sent.status == "delivered"
     assert listener.ids == [sent.message_id] * 2
     first, second = sent.attempts.all()
-    assert (first.status_code, first.error) == (500, "It answered with status 500.")
+    assert (first.status_code, first.error_in_words) == (500, "It answered with status 500.")
     assert first.excerpt == ("answered " * 1000)[: sending.EXCERPT]
     assert (second.status_code, second.error) == (200, "")
     webhook.refresh_from_db()
@@ -104,7 +105,7 @@ def test_a_server_that_never_answers_costs_so_long_and_no_longer(listener: Liste
     listener.answers = [lambda handler: over.wait(30) and None]
     outcome = sending.send(listener.url, body=b"{}", headers={}, total_seconds=0.5)
     over.set()
-    assert (outcome.status_code, outcome.error) == (None, "No answer within 0 seconds.")
+    assert (outcome.status_code, str(outcome.error)) == (None, "No answer within 0 seconds.")
 
 
 def test_a_server_that_drips_costs_so_long_and_no_longer(listener: Listener) -> None:
@@ -123,7 +124,7 @@ def test_a_server_that_drips_costs_so_long_and_no_longer(listener: Listener) -> 
     outcome = sending.send(listener.url, body=b"{}", headers={}, total_seconds=0.5)
     over.set()
     assert not outcome.is_delivered
-    assert outcome.error
+    assert outcome.error.text
 
 
 def test_a_handshake_that_drips_is_cut_too() -> None:
@@ -150,7 +151,7 @@ def test_a_handshake_that_drips_is_cut_too() -> None:
         outcome = sending.send(url, body=b"{}", headers={}, total_seconds=0.5)
         dripping.join()
     assert was_cut.is_set()
-    assert (outcome.status_code, outcome.error) == (None, "No answer within 0 seconds.")
+    assert (outcome.status_code, str(outcome.error)) == (None, "No answer within 0 seconds.")
 
 
 def test_so_many_addresses_are_tried_and_no_more() -> None:
@@ -207,7 +208,7 @@ def test_days_of_failure_switch_it_off_and_switching_on_sends_what_waits(webhook
     webhooks.deliver_due()
     webhook.refresh_from_db()
     assert not webhook.is_active
-    assert "5 days" in webhook.disabled_reason
+    assert "5 days" in webhook.disabled_in_words
     come_due(webhook)
     assert webhooks.deliver_due() == 0
     actions.change_webhook(webhook, url=webhook.url, events=ALL, is_active=True, by=None)
@@ -231,3 +232,30 @@ def test_what_was_finished_long_ago_is_forgotten(webhook: Webhook, listener: Lis
     WebhookDelivery.objects.update(created_at=timezone.now() - delivery.KEEP_FOR)
     webhooks.prune()
     assert list(webhook.deliveries.all()) == [waiting]
+
+
+def test_what_went_wrong_is_read_in_the_readers_language(
+    webhook: Webhook, project: Project, listener: Listener, carol: User, client: Client
+) -> None:
+    """Whatever the sender's language is."""
+    listener.answers = [500]
+    actions.send_test(webhook)
+    with translation.override("zh-hans"):
+        webhooks.deliver_due()
+    attempt = WebhookAttempt.objects.get()
+    assert attempt.error_in_words == "It answered with status 500."
+    carol.language = "zh-hans"
+    carol.save()
+    client.force_login(carol)
+    with translation.override("zh-hans"):  # the page leaves its language behind
+        page = client.get(f"/projects/{project.slug}/webhooks/{webhook.pk}/").content.decode()
+        assert attempt.error_in_words in page
+        assert attempt.error_in_words != "It answered with status 500."
+
+
+def test_a_refused_address_is_told_in_words() -> None:
+    with pytest.raises(ValueError, match=r"host “x\.invalid” is not known") as refused:
+        target_of("https://x.invalid/")
+    with translation.override("zh-hans"):
+        assert "x.invalid" in str(refused.value)
+        assert "is not known" not in str(refused.value)
