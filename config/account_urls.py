@@ -6,6 +6,8 @@ The account's first page and what else is ours (data, invitations) stand in anno
 from allauth.account import views
 from django.urls import include, path, re_path
 
+from annotation.views import oidc
+
 urlpatterns = [
     path("signup/", views.signup, name="account_signup"),
     path("inactive/", views.account_inactive, name="account_inactive"),
@@ -29,5 +31,6 @@ urlpatterns = [
     path("two-factor/", include("allauth.mfa.urls")),
     path("sessions/", include("allauth.usersessions.urls")),
     path("services/", include("allauth.socialaccount.urls")),
-    path("", include("allauth.socialaccount.providers.openid_connect.urls")),
+    path("oidc/<str:provider_id>/login/", oidc.openid_connect_login, name="openid_connect_login"),
+    path("oidc/<str:provider_id>/login/callback/", oidc.openid_connect_callback, name="openid_connect_callback"),
 ]

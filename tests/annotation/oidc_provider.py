@@ -29,7 +29,10 @@ class Provider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.issuer = f"http://127.0.0.1:{self.server_port}"
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.signing_key: Any = self.key
+        self.algorithm = "RS256"
         self.claims: dict[str, Any] = {"sub": "1"}
+        self.told_at_userinfo: dict[str, Any] = {}
         self.codes: dict[str, dict[str, str]] = {}
         self.audience, self.says_issuer = CLIENT, self.issuer
         self.refused: list[str] = []
@@ -37,7 +40,7 @@ class Provider(ThreadingHTTPServer):
     def id_token(self) -> str:
         now = int(time.time())
         claims = {"iss": self.says_issuer, "aud": self.audience, "iat": now, "exp": now + 300, **self.claims}
-        return jwt.encode(claims, self.key, algorithm="RS256", headers={"kid": "1"})
+        return jwt.encode(claims, self.signing_key, algorithm=self.algorithm, headers={"kid": "1"})
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -71,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             )
             self.end_headers()
         elif there.path == "/me" and self.headers["Authorization"] == "Bearer access":
-            self.answer(self.server.claims)
+            self.answer(self.server.claims | self.server.told_at_userinfo)
         else:
             self.refuse(self.path)
 

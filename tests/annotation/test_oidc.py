@@ -8,6 +8,7 @@ import pytest
 import requests
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
+from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.test import Client
@@ -94,6 +95,26 @@ def test_a_token_for_somebody_else_is_refused(corp: Provider, alice: User, lie: 
     response = log_in(browser, corp, sub="7", email="alice@example.org", email_verified=True)
     assert who(browser) is None and response.status_code == 401
     assert "Log in" in response.content.decode()
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "another's key": {"signing_key": rsa.generate_private_key(public_exponent=65537, key_size=2048)},
+    "no signature": {"signing_key": None, "algorithm": "none"},
+    "a secret that everybody knows": {"signing_key": b"the published key, taken for a secret", "algorithm": "HS256"},
+    "userinfo of somebody else": {"told_at_userinfo": {"sub": "8"}},
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+def test_a_token_that_the_service_did_not_sign_is_refused(corp: Provider, alice: User, forgery: str) -> None:
+    """In the code flow, too, where the standard would trust whoever answers at the service's address."""
+    EmailAddress.objects.create(user=alice, email="alice@example.org", verified=True, primary=True)
+    for name, value in FORGED[forgery].items():
+        setattr(corp, name, value)
+    browser = Client()
+    response = log_in(browser, corp, sub="7", email="alice@example.org", email_verified=True)
+    assert who(browser) is None and response.status_code == 401
+    assert not corp.refused and not SocialAccount.objects.exists()
 
 
 def test_an_answer_that_nobody_asked_for_is_refused(corp: Provider, alice: User) -> None:

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from annotation import actions, intake
-from annotation.models import Project, Response, Role, User
+from annotation.models import AuditEntry, Project, Response, Role, User, Verb
 
 SLUG = "support-replies"
 DEMO = Path(__file__).parents[2] / "demo"
@@ -49,8 +49,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "The demo's logins are for one person's own machine: DEBUG is off here, so it is refused."
             )
-        with transaction.atomic():
-            passwords = load()
+        passwords = load()
         self.stdout.write(f"The demo project “Support replies” is at /projects/{SLUG}/.")
         for username, password in passwords.items():
             self.stdout.write(f"  {username:6} {CAST[username].label:10} password: {password}")
@@ -58,6 +57,7 @@ class Command(BaseCommand):
             self.stdout.write("These passwords are shown once. A lost one: manage.py changepassword NAME.")
 
 
+@transaction.atomic
 def load() -> dict[str, str]:
     """Everything of the demo that is not there yet; the new logins with their passwords."""
     project = Project.objects.filter(slug=SLUG).first() or create_project()
@@ -70,6 +70,7 @@ def load() -> dict[str, str]:
             passwords[username] = secrets.token_hex(6)
             user.set_password(passwords[username])
             user.save()
+            AuditEntry.objects.record(Verb.ACCOUNT_CREATED, by=None, about=user, command="load_demo")
             actions.add_member(project, user=user, role=role)
     lines = (DEMO / "support_replies.jsonl").read_text(encoding="utf-8").splitlines()
     add_tasks(project, intake.add_answered_prompts(project, [read_line(line) for line in lines]))

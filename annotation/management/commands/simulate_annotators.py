@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from annotation import actions, queue, simulation
-from annotation.models import Assignment, Membership, Project, Task, User
+from annotation.models import Assignment, AuditEntry, Membership, Project, Task, User, Verb
 
 
 class Command(BaseCommand):
@@ -51,6 +51,9 @@ def simulated_annotator(project: Project, number: int) -> User:
     if is_new:
         user.set_unusable_password()
         user.save(update_fields=["password"])
+        AuditEntry.objects.record(
+            Verb.ACCOUNT_CREATED, by=None, project=project, about=user, command="simulate_annotators"
+        )
     if not Membership.objects.filter(project=project, user=user).exists():
         actions.add_member(project, user=user)
     return user
