@@ -33,7 +33,7 @@ DROP FUNCTION annotation_mark_change();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotation', '0008_lighter_labels'),
+        ('annotation', '0009_repeat_share'),
     ]
 
     operations = [
