@@ -15,8 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassifi
 
 from training.rlhf.config import PolicyConfig
 from training.rlhf.experience import Actors, appraise, seeded
+from training.rlhf.heads import ValueHead
 from training.rlhf.model import ScalarModel
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
+from training.rlhf.packing import enable_packing
 from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
 from training.rlhf.train_policy import running_mean
@@ -103,8 +105,10 @@ def table_actors(vocabulary: int, horizon: int, config: PolicyConfig) -> Actors:
     return Actors(policy, reference, value, make_optimizer([policy], config), of_value)
 
 
-def tiny_actors(vocabulary: int, config: PolicyConfig, *, dtype: torch.dtype = torch.float32) -> Actors:
-    """A one-layer Llama, a frozen copy of it, and a value model with a head of its own."""
+def tiny_actors(
+    vocabulary: int, config: PolicyConfig, *, dtype: torch.dtype = torch.float32, is_packed: bool = False
+) -> Actors:
+    """A one-layer Llama, a frozen copy of it, and a value model with a head of its own, or a head on the policy."""
     shape = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=32,
@@ -120,7 +124,13 @@ def tiny_actors(vocabulary: int, config: PolicyConfig, *, dtype: torch.dtype = t
     torch.manual_seed(config.seed)
     policy = LlamaForCausalLM(shape).to(dtype).eval()
     value = ScalarModel(LlamaForSequenceClassification(shape).to(dtype).eval())
+    if is_packed:
+        assert enable_packing(policy) and enable_packing(value.inner)
     reference = copy.deepcopy(policy).requires_grad_(False)
+    if config.shares_trunk:
+        head = ValueHead(shape.hidden_size).to(dtype)
+        head.head.weight.data.copy_(value.head.weight)  # away from 0, where it would pull on nothing
+        return Actors(policy, reference, head, make_optimizer([policy, head], config), None)
     return Actors(policy, reference, value, make_optimizer([policy], config), make_optimizer([value], config))
 
 

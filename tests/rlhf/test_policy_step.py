@@ -126,17 +126,31 @@ def ragged(actors: Actors, config: PolicyConfig, dtype: torch.dtype) -> tuple[Re
 
 
 def gradient(actors: Actors, experience: Experience, minibatch: list[torch.Tensor], config: PolicyConfig):
-    for optimizer in (actors.policy_optimizer, actors.value_optimizer):
+    for optimizer in actors.optimizers:
         optimizer.zero_grad(set_to_none=True)
     accumulate_gradient(actors, experience, minibatch, config, kl_coef=BETA)
     weights = [*actors.policy.parameters(), *actors.value.parameters()]
     return torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
 
 
+KINDS = {
+    "padded": ({}, False),
+    "packed": ({}, True),
+    "packed, without entropy": ({"entropy_coef": 0.0}, True),
+    "one trunk": ({"value_trunk": "shared", "entropy_coef": 0.0}, True),
+    "one trunk, first pad": ({"value_trunk": "shared", "score_at": "first_pad"}, True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_gradient_is_independent_of_micro_batches_padding_and_order(dtype, tolerance):
-    config = world_config(entropy_coef=0.01, value_clip_range=0.2, rollout_batch_size=16)
-    actors = tiny_actors(5, config, dtype=dtype)
+def test_gradient_is_independent_of_micro_batches_padding_and_order(dtype, tolerance, kind):
+    changes, is_packed = KINDS[kind]
+    config = world_config(
+        **{"entropy_coef": 0.01, "value_clip_range": 0.2, "rollout_batch_size": 16, "value_init": "policy"} | changes
+    )
+    actors = tiny_actors(5, config, dtype=dtype, is_packed=is_packed)
+    assert actors.is_packed == is_packed
     _, experience = ragged(actors, config, dtype)
     with torch.no_grad():  # away from ρ = 1, so that some tokens are clipped
         for weight in [*actors.policy.parameters(), *actors.value.parameters()]:
@@ -152,6 +166,31 @@ def test_gradient_is_independent_of_micro_batches_padding_and_order(dtype, toler
     ):
         other = gradient(actors, experience, minibatch, config)
         assert float((whole - other).abs().max()) <= tolerance * max(1.0, float(whole.abs().max()))
+
+
+@pytest.mark.parametrize("changes", [{}, {"score_at": "first_pad"}, {"temperature": 0.8, "entropy_coef": 0.1}])
+def test_packing_changes_neither_experience_nor_gradient(changes):
+    """The same rollouts, padded and packed, in float64; and the first ratios are 1 in both."""
+    config = world_config(rollout_batch_size=16, num_minibatches=2, **changes)
+    found = []
+    for is_packed in (False, True):
+        actors = tiny_actors(5, config, dtype=torch.float64, is_packed=is_packed)
+        _, experience = ragged(actors, config, torch.float64)
+        found.append([*experience[2:9], gradient(actors, experience, [torch.arange(16)], config)])
+        stats = update(actors, experience, config, learning_rate=1e-3, kl_coef=BETA, step=0)
+        assert stats.first_ratio_error == 0.0
+    for padded, packed in zip(*found, strict=True):
+        assert float((padded - packed).abs().max()) < 1e-12
+
+
+def test_value_and_policy_on_one_trunk_learn_the_world():
+    config, world = world_config(2, learning_rate=5e-3, value_trunk="shared", value_coef=0.1), make_world(5, 3, seed=2)
+    actors = tiny_actors(5, config, is_packed=True)
+    before = objective(actors, world, config)
+    steps = policy_steps(actors, world, config, num_steps=12)
+    assert objective(actors, world, config) > before + 0.3 * (best_objective(actors, world, config) - before)
+    assert steps[-1].value_loss < 0.5 * steps[0].value_loss
+    assert max(step.first_ratio_error for step in steps) == 0.0
 
 
 def test_micro_batches_do_not_change_an_update():

@@ -27,15 +27,17 @@ from training.rlhf.advantages import (
     whiten,
 )
 from training.rlhf.config import PolicyConfig
-from training.rlhf.data import micro_batches, pass_cost
+from training.rlhf.heads import Picked, ValueHead, head_of, picked_logprobs
 from training.rlhf.losses import token_entropy, token_logprobs
 from training.rlhf.model import ScalarModel, adapters_off, precision
+from training.rlhf.packing import packs, pieces
 from training.rlhf.sampling import (
     Responses,
     as_grid,
     at_responses,
     response_logits,
     response_logprobs,
+    response_states,
     response_tokens,
 )
 
@@ -46,14 +48,23 @@ class Actors(NamedTuple):
     policy: nn.Module
     reference: nn.Module | None
     """Frozen copy of the starting policy; None: the policy itself with its adapters switched off."""
-    value: ScalarModel | None
-    """None for algorithms that do without."""
+    value: ScalarModel | ValueHead | None
+    """A head stands on the policy's trunk. None for algorithms that do without."""
     policy_optimizer: torch.optim.AdamW
+    """Of the policy, and of a value head on it."""
     value_optimizer: torch.optim.AdamW | None
+    """Of a value model of its own."""
 
     @property
     def optimizers(self) -> list[torch.optim.AdamW]:
         return [self.policy_optimizer, *([self.value_optimizer] if self.value_optimizer else [])]
+
+    @property
+    def is_packed(self) -> bool:
+        """All of them take rows of unequal length without padding."""
+        others = [self.value.trunk] if isinstance(self.value, ScalarModel) else []
+        others = [*others, self.reference] if self.reference is not None else others
+        return all(packs(model) for model in [self.policy, *others])
 
 
 class Experience(NamedTuple):
@@ -100,17 +111,58 @@ def seeded(config: PolicyConfig, purpose: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(random.Random(f"{config.seed}/{purpose}/{step}").getrandbits(63))
 
 
-def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: int) -> Plan:
+def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: int, is_packed: bool = False) -> Plan:
     """A shuffled split of all rows into minibatches of one size, rows of like length together in a micro-batch."""
     lengths = responses.lengths().tolist()
     device = responses.tokens.device
     order = torch.randperm(len(lengths), generator=seeded(config, f"epoch {epoch}", step))
-    size, cost = config.micro_batch_size, pass_cost(device)
     cuts = (
-        micro_batches(part.tolist(), size=size, length=lengths.__getitem__, pass_cost=cost)
+        pieces(
+            part.tolist(),
+            size=config.micro_batch_size,
+            length=lengths.__getitem__,
+            device=device,
+            is_packed=is_packed,
+        )
         for part in order.chunk(config.num_minibatches)
     )
-    return [[torch.tensor(rows, device=device) for rows in pieces] for pieces in cuts]
+    return [[torch.tensor(rows, device=device) for rows in cut] for cut in cuts]
+
+
+class Said(NamedTuple):
+    """What policy and value model say about N response tokens."""
+
+    logprobs: Tensor
+    """(N,) nats."""
+    entropy: Tensor
+    """(N,) nats; means nothing unless it was asked for."""
+    values: Tensor | None
+    """(M,) at the tokens of the value mask, in units of the normalised score; None without a value model."""
+
+
+def hear(
+    actors: Actors, responses: Responses, counts: Tensor, config: PolicyConfig, *, with_entropy: bool = False
+) -> Said:
+    """One pass, or two where the value model has a network of its own; with gradient where it is enabled.
+
+    counts: (B, T) value mask. The appraisal and the update both hear by this one path, so that the first ratios are 1.
+    """
+    policy, value, mask, temperature = actors.policy, actors.value, responses.mask, config.temperature
+    tokens, values = response_tokens(responses), None
+    with precision(mask.device, config.dtype):
+        if packs(policy):
+            states = response_states(policy, responses, counts if isinstance(value, ValueHead) else mask)
+            if isinstance(value, ValueHead):
+                values, states = value(states), states[mask[counts]]
+            said = picked_logprobs(states, head_of(policy), tokens, temperature=temperature, with_entropy=with_entropy)
+        else:
+            logits = response_logits(policy, responses)
+            logprobs = token_logprobs(logits, tokens, temperature=temperature)
+            entropy = token_entropy(logits, temperature=temperature) if with_entropy else torch.zeros_like(logprobs)
+            said = Picked(logprobs, entropy)
+    if value is not None and not isinstance(value, ValueHead):
+        values = values_of(value, responses, counts, config)
+    return Said(*said, values)
 
 
 @torch.no_grad()
@@ -131,21 +183,18 @@ def appraise(
     mask, counts = responses.mask, value_mask(responses.mask, score_at=config.score_at)
     dtype = torch.promote_types(next(actors.policy.parameters()).dtype, torch.float32)
     logprobs, ref_logprobs, entropy, values = torch.zeros(4, *mask.shape, dtype=dtype, device=mask.device)
-    for rows in (rows for minibatch in plan_pass(responses, config, epoch=0, step=step) for rows in minibatch):
+    plan = plan_pass(responses, config, epoch=0, step=step, is_packed=actors.is_packed)
+    for rows in (rows for minibatch in plan for rows in minibatch):
         width = int(counts[rows].sum(1).max())
-        part = responses.take(rows, width=width)
-        with precision(mask.device, config.dtype):
-            logits = response_logits(actors.policy, part)
-            with reference_policy(actors) as reference:
-                of_reference = response_logprobs(reference, part, temperature=config.temperature)
-        tokens = response_tokens(part)
-        of_policy = token_logprobs(logits, tokens, temperature=config.temperature)
-        logprobs[rows, :width] = as_grid(of_policy, part.mask)
-        entropy[rows, :width] = as_grid(token_entropy(logits, temperature=config.temperature), part.mask)
+        part, part_counts = responses.take(rows, width=width), counts[rows, :width]
+        said = hear(actors, part, part_counts, config, with_entropy=True)
+        with precision(mask.device, config.dtype), reference_policy(actors) as reference:
+            of_reference = response_logprobs(reference, part, temperature=config.temperature)
+        logprobs[rows, :width] = as_grid(said.logprobs, part.mask)
+        entropy[rows, :width] = as_grid(said.entropy, part.mask)
         ref_logprobs[rows, :width] = as_grid(of_reference, part.mask)
-        if actors.value is not None:
-            part_counts = counts[rows, :width]
-            values[rows, :width] = as_grid(values_of(actors.value, part, part_counts, config), part_counts)
+        if said.values is not None:
+            values[rows, :width] = as_grid(said.values, part_counts)
 
     scores = paid_scores(raw_scores.to(dtype), responses, config)
     kl = kl_estimate(logprobs, ref_logprobs, config.kl_in_reward_estimator)

@@ -35,6 +35,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from training.rlhf.packing import enable_packing, packed_states, packs
 from training.rlhf.rundir import write_text
 
 transformers.logging.set_verbosity_error()
@@ -116,7 +117,8 @@ def load_policy(model: str, revision: str = "", *, device: torch.device, is_stee
             f"trained on. Start from the model it came from, {about.get('parent')}."
         )
     policy: PreTrainedModel = _load(AutoModelForCausalLM, model, revision, use_safetensors=True, dtype=torch.float32)
-    return policy.to(device).eval()
+    enable_packing(policy.to(device).eval())
+    return policy
 
 
 def load_trunk(model: str, revision: str = "", *, device: torch.device) -> PreTrainedModel:
@@ -190,11 +192,15 @@ class ScalarModel(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, L) numbers, one after each token; those where the mask is false mean nothing."""
-        hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
-        return self._read(hidden).mean(-1)
+        if not packs(self.trunk):
+            return self._read(self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state).mean(-1)
+        of_real = self._read(packed_states(self.trunk, tokens, mask)).mean(-1)
+        return of_real.new_zeros(mask.shape).masked_scatter(mask, of_real)
 
     def head_scores(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, K) raw scores of every head, read at each row's last real token."""
+        if packs(self.trunk):
+            return self._read(packed_states(self.trunk, tokens, mask)[mask.sum(1).cumsum(0) - 1])
         hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
         columns = torch.arange(mask.shape[1], device=mask.device)
         last = (mask * columns).argmax(dim=1)
@@ -352,6 +358,7 @@ def _load_classifier(model: str, revision: str, *, num_heads: int) -> PreTrained
     head = getattr(inner, "score", None)
     if not isinstance(head, nn.Linear) or head.out_features != num_heads or head.bias is not None:
         raise ValueError(f"{model}: {type(inner).__name__} has no plain linear score head; use another architecture.")
+    enable_packing(inner.eval())
     return inner
 
 

@@ -30,7 +30,7 @@ def make_optimizer(models: Iterable[nn.Module], config: TrainingConfig) -> torch
         {"params": [weight for weight in weights if weight.dim() < 2], "weight_decay": 0.0},
     ]
     filled = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(filled, lr=config.learning_rate, betas=BETAS, eps=config.adam_eps)
+    return torch.optim.AdamW(filled, lr=config.learning_rate, betas=BETAS, eps=config.adam_eps, fused=True)
 
 
 def learning_rate_at(config: TrainingConfig, *, step: int, total_steps: int) -> float:

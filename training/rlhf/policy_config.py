@@ -117,6 +117,9 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
     """Where Adam adds its epsilon: torch's formula or TensorFlow's, which the first papers used."""
     value_init: Literal["auto", "reward", "policy"] = "auto"
     """The value model starts from the reward model, from the policy with a zero head, or (auto) the first that fits."""
+    value_trunk: Literal["own", "shared"] = "own"
+    """The value model's network: its own, or the policy's under another head, which saves most of its time and memory
+    and lets both losses pull on the same weights."""
     sample_every: int = bounded(10, at_least=1)
     """Steps between answers to the same fixed prompts, kept so that a reader sees what the curve stands for."""
     num_sample_prompts: int = bounded(8, at_least=1)
@@ -132,6 +135,7 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
         super().__post_init__()
         self._check_algorithm()
         self._check_rewards()
+        self._check_value()
         if 0 < self.dual_clip <= 1:
             raise SettingError("dual_clip must be 0 (off) or above 1, got %(value)s.", value=self.dual_clip)
         if self.rollout_batch_size % self.num_minibatches:
@@ -147,6 +151,13 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
                 "num_steps.",
                 episodes=self.total_episodes,
                 batch=self.rollout_batch_size,
+            )
+
+    def _check_value(self) -> None:
+        if self.value_trunk == "shared" and (self.value_model or self.value_init == "reward"):
+            raise SettingError(
+                "value_trunk is shared, so the value model is a new head on the policy and starts from no other model: "
+                "leave value_model empty and value_init auto or policy, or set value_trunk to own."
             )
 
     def _check_rewards(self) -> None:
@@ -190,6 +201,11 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
     @property
     def has_value_model(self) -> bool:
         return self.algorithm in ("ppo", "a2c") or (self.algorithm == "reinforce" and self.baseline == "value")
+
+    @property
+    def shares_trunk(self) -> bool:
+        """Value and policy are two heads on one trunk."""
+        return self.has_value_model and self.value_trunk == "shared"
 
     @property
     def clips(self) -> bool:

@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from training.rlhf.config import PolicyConfig
-from training.rlhf.experience import Actors, Experience, plan_pass, values_of
-from training.rlhf.losses import kl_loss, policy_loss, token_entropy, token_logprobs, value_loss
-from training.rlhf.model import precision
+from training.rlhf.experience import Actors, Experience, hear, plan_pass
+from training.rlhf.losses import kl_loss, policy_loss, value_loss
 from training.rlhf.optimizer import take_step
-from training.rlhf.sampling import response_logits, response_tokens
 
 
 class UpdateStats(NamedTuple):
@@ -44,15 +42,16 @@ def update(
 ) -> UpdateStats:
     """`config.passes` passes of num_minibatches optimizer steps each, unless `kl_stop` ends them; ValueError on NaN.
 
-    Policy and value model have an optimizer and a gradient norm each: they share no weights, and a value model that is
-    still far off must not shrink the policy's step.
+    Policy and a value model of its own have an optimizer and a gradient norm each: they share no weights, and a value
+    model that is still far off must not shrink the policy's step. A value head on the policy's trunk shares both.
     """
     total = torch.zeros(len(_Sums._fields), dtype=torch.float64)
     ratio_max, first_ratio_error, num_steps = 0.0, None, 0
     grad_norms = [0.0, 0.0]
     stopped_early = False
     for epoch in range(config.passes):
-        for minibatch in plan_pass(experience.responses, config, epoch=epoch, step=step):
+        plan = plan_pass(experience.responses, config, epoch=epoch, step=step, is_packed=actors.is_packed)
+        for minibatch in plan:
             sums, ratios = accumulate_gradient(actors, experience, minibatch, config, kl_coef=kl_coef)
             total += torch.tensor(sums, dtype=torch.float64)
             ratio_max = max(ratio_max, ratios.highest)
@@ -123,9 +122,8 @@ def accumulate_gradient(
     for rows in minibatch:
         part = experience.take(rows)
         mask, counts = part.responses.mask, part.value_mask
-        with precision(mask.device, config.dtype):
-            logits = response_logits(actors.policy, part.responses)
-        logprobs = token_logprobs(logits, response_tokens(part.responses), temperature=config.temperature)
+        said = hear(actors, part.responses, counts, config, with_entropy=config.entropy_coef > 0)
+        logprobs = said.logprobs
         old = part.logprobs[mask]
         pair = (
             (per_response(logprobs, mask), per_response(old, mask))
@@ -147,12 +145,12 @@ def accumulate_gradient(
         policy_part = (of_tokens / divisors).sum()
         loss = policy_part
         if config.entropy_coef:
-            entropy = token_entropy(logits, temperature=config.temperature)
-            loss = loss - config.entropy_coef * (entropy / divisors).sum()
+            loss = loss - config.entropy_coef * (said.entropy / divisors).sum()
         squares = loss.new_zeros(1)
-        if actors.value is not None:
-            values = values_of(actors.value, part.responses, counts, config)
-            squares = value_loss(values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range)
+        if said.values is not None:
+            squares = value_loss(
+                said.values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range
+            )
             loss = loss + config.value_coef * squares.sum() / num_values
         loss.backward()
         ratio = surrogate.ratio

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from training.rlhf.data import Encoded, pad_rows
+from training.rlhf.heads import head_of, picked_logprobs, trunk_of
 from training.rlhf.losses import token_logprobs
 from training.rlhf.model import forward_names
+from training.rlhf.packing import packed_states, packs
 
 COMPACT_BELOW = 0.75
 """Finished rows leave the batch once fewer than this share of it are still at work: copying the cache has to pay."""
@@ -200,6 +202,18 @@ def given_responses(rows: Sequence[Encoded], *, stop_id: int, device: torch.devi
     )
 
 
+def response_states(model: nn.Module, responses: Responses, counts: Tensor) -> Tensor:
+    """(M, d) hidden states in which the tokens of `counts` are chosen, of a model that packs. counts: (B, T) bool, the
+    response mask or one slot more; what stands behind a row's last such state is not passed through the model.
+    """
+    lengths = responses.prompt_lengths + counts.sum(1) - 1
+    columns = torch.arange(responses.tokens.shape[1], device=counts.device)
+    states = packed_states(trunk_of(model), responses.tokens, columns < lengths.unsqueeze(1))
+    rows, offsets = counts.nonzero(as_tuple=True)
+    starts = lengths.cumsum(0) - lengths
+    return states.index_select(0, starts[rows] + responses.prompt_lengths[rows] - 1 + offsets)
+
+
 def response_logits(model: nn.Module, responses: Responses) -> Tensor:
     """(N, V) logits that predict each response token, from one pass; prompt positions get none, padding does no
     work.
@@ -227,6 +241,9 @@ def response_tokens(responses: Responses) -> Tensor:
 
 def response_logprobs(model: nn.Module, responses: Responses, *, temperature: float) -> Tensor:
     """(N,) log-probability in nats of each response token at the sampling temperature, with gradient where enabled."""
+    if packs(model):
+        states = response_states(model, responses, responses.mask)
+        return picked_logprobs(states, head_of(model), response_tokens(responses), temperature=temperature).logprobs
     return token_logprobs(response_logits(model, responses), response_tokens(responses), temperature=temperature)
 
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.config import PolicyConfig, ScoredConfig
-from training.rlhf.data import Encoder, Messages, micro_batches, pad_rows, pass_cost
+from training.rlhf.data import Encoder, Messages, pad_rows
 from training.rlhf.model import ScalarModel, precision, same_tokens
+from training.rlhf.packing import packs, pieces
 from training.rlhf.sampling import Responses
 
 
@@ -83,9 +84,12 @@ class Scorer:
         """The scores, and how far the heads disagree. prompts: the conversation behind each row."""
         rows = self.rows(prompts, responses)
         heads = torch.zeros(len(rows), self.reward.num_heads, device=responses.tokens.device)
-        cost = pass_cost(heads.device)
-        for part in micro_batches(
-            range(len(rows)), size=self.batch_size, length=lambda row: len(rows[row]), pass_cost=cost
+        for part in pieces(
+            range(len(rows)),
+            size=self.batch_size,
+            length=lambda row: len(rows[row]),
+            device=heads.device,
+            is_packed=packs(self.reward.trunk),
         ):
             batch = pad_rows([rows[row] for row in part], side="right").to(heads.device)
             with precision(heads.device, self._config.dtype):

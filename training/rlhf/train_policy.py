@@ -8,8 +8,7 @@ reference are loaded once; the reference is a frozen copy, or the policy with it
 does with its rollouts stands in experience.py and policy_update.py; this file is the run around it.
 
 All randomness of step k is a function of the seed and of k, so a resumed run draws what the killed one would have
-drawn. Learning rate, warm-up and checkpoints count rollout steps. Left out: several processes, a trunk shared by
-policy and value.
+drawn. Learning rate, warm-up and checkpoints count rollout steps. Left out: several processes.
 """
 
 import itertools
@@ -29,6 +28,7 @@ from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder, Prompt, data_hash, of_split, read_prompts
 from training.rlhf.experience import Actors, Experience, appraise, reference_policy, seeded
+from training.rlhf.heads import ValueHead, head_of
 from training.rlhf.losses import masked_mean
 from training.rlhf.model import (
     ScalarModel,
@@ -45,6 +45,7 @@ from training.rlhf.model import (
     with_one_head,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
+from training.rlhf.packing import packs
 from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.rewards import Paid, Reward
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
@@ -173,20 +174,27 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
     if reference is not None:
         reference.requires_grad_(False)
     scorer = load_scorer(config.reward_model, tokenizer, config)
-    value = starting_value(config, tokenizer, device) if config.has_value_model else None
     model: nn.Module = policy
     if config.lora_rank:
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
-        if value is not None:
-            add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
-    actors = Actors(
-        policy=model,
-        reference=reference,
-        value=value,
-        policy_optimizer=make_optimizer([model], config),
-        value_optimizer=make_optimizer([value], config) if value is not None else None,
-    )
-    return actors, scorer
+    if config.shares_trunk:
+        head = value_head(policy).to(device)
+        return Actors(model, reference, head, make_optimizer([model, head], config), None), scorer
+    value = starting_value(config, tokenizer, device) if config.has_value_model else None
+    if config.lora_rank and value is not None:
+        add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
+    of_value = make_optimizer([value], config) if value is not None else None
+    return Actors(model, reference, value, make_optimizer([model], config), of_value), scorer
+
+
+def value_head(policy: nn.Module) -> ValueHead:
+    """A head for values on the policy's trunk; ValueError where only the model as a whole can be run."""
+    if not packs(policy):
+        raise ValueError(
+            "value_trunk is shared, but this architecture cannot give its hidden states row by row (a sliding window, "
+            "say): set value_trunk to own."
+        )
+    return ValueHead(head_of(policy).in_features)
 
 
 def load_scorer(folder: str, tokenizer: PreTrainedTokenizerBase, config: PolicyConfig) -> Scorer:
@@ -301,8 +309,7 @@ def measurements(
             "value/explained_variance": explained_variance(
                 experience.values, experience.returns, experience.value_mask
             ),
-            "optim/value_grad_norm": stats.value_grad_norm,
-        }
+        } | ({} if config.shares_trunk else {"optim/value_grad_norm": stats.value_grad_norm})
     return of_value | {
         "reward/mean": float(raw.mean()),
         "reward/std": float(raw.std(correction=0)),
