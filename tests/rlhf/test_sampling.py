@@ -149,6 +149,18 @@ def test_at_responses_reads_the_position_that_predicts():
     assert response_tokens(responses).tolist() == [9, 4, 9]
 
 
+def test_a_prompt_with_several_answers_is_read_once(llama):
+    """Prompts of the batch, each several times: the first pass sees each once, the answers are as alone."""
+    model, seen = copy.deepcopy(llama), []
+    model.register_forward_pre_hook(lambda _, __, inputs: seen.append(len(inputs["input_ids"])), with_kwargs=True)
+    prompts = [[5, 6, 7], [5, 6, 7], [9], [9], [9]]
+    responses = draw(model, prompts)
+    assert seen[0] == 2 and max(seen[1:]) == 5
+    full = response_logprobs(model, responses, temperature=0.7).detach()
+    assert float((full - responses.logprobs[responses.mask]).abs().max()) < 1e-4
+    assert len({tuple(text) for text in responses.texts()}) == 5
+
+
 def test_empty_prompts_are_refused(llama):
     with pytest.raises(ValueError, match="at least one token"):
         draw(llama, [[5], []])

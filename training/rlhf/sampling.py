@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.data import Encoded, pad_rows
 from training.rlhf.heads import head_of, picked_logprobs, trunk_of
@@ -89,7 +90,7 @@ def sample(
     device = next(model.parameters()).device
     uniform = torch.rand(len(prompts), max_tokens, generator=generator, dtype=torch.float64).to(device)
     stops = torch.tensor(sorted(stop_ids), device=device)
-    decoder = _Decoder(model, prompts, pad_id=pad_id)
+    decoder = _Decoder(model, prompts, pad_id=pad_id, max_tokens=max_tokens)
     written = torch.full((len(prompts), max_tokens), pad_id, device=device)
     logprobs = torch.zeros(
         len(prompts), max_tokens, dtype=torch.promote_types(decoder.dtype, torch.float32), device=device
@@ -100,12 +101,11 @@ def sample(
     rows = torch.arange(len(prompts), device=device)
     """Which prompt each row of the shrinking batch answers."""
     for t in range(max_tokens):
-        logits = decoder.logits()
-        tokens = _draw(logits, uniform[rows, t], temperature)
+        tokens, said = _draw(decoder.logits(), uniform[rows, t], temperature)
         at_work = ~ended[rows]
         live = rows[at_work]
         written[live, t] = tokens[at_work]
-        logprobs[live, t] = token_logprobs(logits, tokens, temperature=temperature or 1.0)[at_work].to(logprobs.dtype)
+        logprobs[live, t] = said[at_work].to(logprobs.dtype)
         mask[live, t] = True
         ended[live] = torch.isin(tokens[at_work], stops)
         at_work = ~ended[rows]
@@ -113,30 +113,68 @@ def sample(
         if num_at_work == 0:
             break
         if num_at_work < COMPACT_BELOW * len(rows):
-            decoder.keep(at_work)
+            decoder.keep(at_work.nonzero().squeeze(1))
             rows, tokens = rows[at_work], tokens[at_work]
         decoder.feed(tokens)
     return _right_padded(prompts, written, logprobs, mask, ended, pad_id=pad_id)
 
 
-def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """One token a row by inverting the cumulative distribution. logits: (B, V); uniform: (B,) in [0, 1), float64."""
-    if temperature == 0:
-        return logits.argmax(-1)
+def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """One token a row by inverting the cumulative distribution, and its log-probability, float64.
+
+    logits: (B, V); uniform: (B,) in [0, 1), float64.
+    """
     # float64: with a large vocabulary a float32 running sum loses the tail's probabilities.
-    cumulative = torch.softmax(logits.double() / temperature, -1).cumsum(-1)
-    target = uniform.unsqueeze(1) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+    probabilities = torch.softmax(logits.double() / (temperature or 1.0), -1)
+    if temperature == 0:
+        tokens = logits.argmax(-1)
+    else:
+        cumulative = probabilities.cumsum(-1)
+        target = uniform.unsqueeze(1) * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, target, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+    return tokens, probabilities.gather(1, tokens.unsqueeze(1)).squeeze(1).log()
+
+
+class _RoomyLayer(DynamicLayer):
+    """Keys and values of one layer in memory that is there from the start: DynamicLayer copies all for every token."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._all_keys, self._all_values = (
+                states.new_empty(*states.shape[:2], self._room, states.shape[3])
+                for states in (key_states, value_states)
+            )
+        start = self.get_seq_length()
+        end = start + key_states.shape[2]
+        self._all_keys[:, :, start:end], self._all_values[:, :, start:end] = key_states, value_states
+        self.keys, self.values = self._all_keys[:, :, :end], self._all_values[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        end = self.get_seq_length()
+        self._all_keys, self._all_values = self._all_keys[indices], self._all_values[indices]
+        self.keys, self.values = self._all_keys[:, :, :end], self._all_values[:, :, :end]
 
 
 class _Decoder:
-    """A model with its key-value cache over a batch of left-padded prompts, one token at a time."""
+    """A model with its key-value cache over a batch of left-padded prompts, one token at a time.
 
-    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]], *, pad_id: int) -> None:
+    A prompt that stands in the batch several times is read once.
+    """
+
+    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]], *, pad_id: int, max_tokens: int) -> None:
         device = next(model.parameters()).device
-        width = max(len(prompt) for prompt in prompts)
-        rows = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        numbers: dict[tuple[int, ...], int] = {}
+        which = [numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts]
+        self._copies = torch.tensor(which, device=device) if len(numbers) < len(prompts) else None
+        width = max(map(len, numbers))
+        rows = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in numbers]
+        lengths = torch.tensor([len(prompt) for prompt in numbers], device=device)
         self._model = model
         self.dtype = next(model.parameters()).dtype
         self._is_padded = int(lengths.min()) < width
@@ -144,6 +182,10 @@ class _Decoder:
         self._positions = (self._mask.cumsum(1) - 1).clamp(min=0)
         self._input = torch.tensor(rows, device=device)
         self._cache = DynamicCache(config=model.config)
+        # layers of another kind, with a window say, keep what they need and no more
+        self._cache.layers = [
+            _RoomyLayer(width + max_tokens) if type(layer) is DynamicLayer else layer for layer in self._cache.layers
+        ]
 
     def logits(self) -> Tensor:
         """(B, V) for the next token of every row."""
@@ -157,6 +199,9 @@ class _Decoder:
             logits_to_keep=1,
         )
         logits: Tensor = output.logits[:, -1]
+        if self._copies is not None:
+            self.keep(self._copies)
+            logits, self._copies = logits[self._copies], None
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def feed(self, tokens: Tensor) -> None:
@@ -165,10 +210,10 @@ class _Decoder:
         self._positions = self._positions[:, -1:] + 1
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
 
-    def keep(self, at_work: Tensor) -> None:
-        """Only these rows go on. at_work: (B,) bool."""
-        self._cache.batch_select_indices(at_work.nonzero().squeeze(1))
-        self._mask, self._positions = self._mask[at_work], self._positions[at_work]
+    def keep(self, rows: Tensor) -> None:
+        """These rows go on, each as often as it stands here. rows: int64."""
+        self._cache.batch_select_indices(rows)
+        self._mask, self._positions = self._mask[rows], self._positions[rows]
 
 
 def _right_padded(
