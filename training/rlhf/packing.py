@@ -70,7 +70,7 @@ def packed_attention(
     settings = {name: settings[name] for name in ("scaling", "dropout") if name in settings}
     query, key, value = (_unpacked(tensor, row_layout) for tensor in (query, key, value))
     # padding stands behind every row's own tokens, so the causal mask alone hides it
-    attended = sdpa_attention_forward(module, query, key, value, None, is_causal=True, **settings)[0]
+    attended: Tensor = sdpa_attention_forward(module, query, key, value, None, is_causal=True, **settings)[0]
     return attended.flatten(0, 1).index_select(0, row_layout.cells).unsqueeze(0), None
 
 
@@ -87,8 +87,8 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, sdpa_mask)
 def packs(model: nn.Module) -> bool:
     """Whether enable_packing found that the model can."""
     # nothing else may pose as one of them by its config: a steered policy holds a copy of its reference's
-    is_plain = isinstance(model, PreTrainedModel | peft.PeftModel)
-    return is_plain and model.config._attn_implementation == ATTENTION
+    config: Any = model.config if isinstance(model, PreTrainedModel | peft.PeftModel) else None
+    return config is not None and config._attn_implementation == ATTENTION
 
 
 def token_batches(rows: Sequence[int], *, size: int, length: Callable[[int], int], budget: int) -> Iterator[list[int]]:
