@@ -16,7 +16,7 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_tr
 
 RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir"),
-    *("data", "packing", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
+    *("data", "packing", "activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
     *("generate", "evaluate", "environment", "boards", "__main__"),

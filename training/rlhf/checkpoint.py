@@ -23,7 +23,7 @@ from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, discard, 
 
 NUM_KEPT = 2
 TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors")
-CHANGEABLE = {"checkpoint_every", "micro_batch_size"}
+CHANGEABLE = {"checkpoint_every", "micro_batch_size", "activation_checkpointing"}
 """Settings that a resumed run may change, for want of memory, say: what is learned does not depend on them."""
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import DPOConfig
 from training.rlhf.data import (
@@ -95,6 +96,8 @@ def train_dpo(config: DPOConfig, run: RunDir, events: EventLog, stop: StopCheck)
     model: nn.Module = policy
     if config.lora_rank:
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
+    if config.activation_checkpointing:
+        make_again(model)
     optimizer = make_optimizer([model], config)
 
     # 3. Where an earlier process of this run stopped.

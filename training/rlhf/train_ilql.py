@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import ILQLConfig
 from training.rlhf.data import (
@@ -185,6 +186,8 @@ def start_tower(config: ILQLConfig, reference: Embedding, device: torch.device) 
     tower = new_tower(config.model, config.revision, num_tokens=num_embeddings_of(reference), device=device)
     if config.lora_rank:
         tower.trunk = add_lora(tower.trunk, rank=config.lora_rank, alpha=config.lora_alpha)
+    if config.activation_checkpointing:
+        make_again(tower.trunk)
     return tower
 
 

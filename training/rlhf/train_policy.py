@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.activations import make_again
 from training.rlhf.advantages import KLController, explained_variance, kl_estimate
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import PolicyConfig
@@ -177,12 +178,16 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
     model: nn.Module = policy
     if config.lora_rank:
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
+    if config.activation_checkpointing:
+        make_again(policy)
     if config.shares_trunk:
         head = value_head(policy).to(device)
         return Actors(model, reference, head, make_optimizer([model, head], config), None), scorer
     value = starting_value(config, tokenizer, device) if config.has_value_model else None
     if config.lora_rank and value is not None:
         add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
+    if config.activation_checkpointing and value is not None:
+        make_again(value)
     of_value = make_optimizer([value], config) if value is not None else None
     return Actors(model, reference, value, make_optimizer([model], config), of_value), scorer
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import data_hash, pass_cost, plan_batches
@@ -131,6 +132,8 @@ def start_model(config: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Sca
     refuse_foreign_tokenizer(model.inner, tokenizer)
     if config.lora_rank:
         add_lora(model, rank=config.lora_rank, alpha=config.lora_alpha)
+    if config.activation_checkpointing:
+        make_again(model)
     return model
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import SFTConfig
 from training.rlhf.data import (
@@ -118,6 +119,8 @@ def start_model(config: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> nn.Mod
     """The causal model to start from, with adapters where they are asked for."""
     policy = load_policy(config.model, config.revision, device=choose_device(config.device))
     refuse_foreign_tokenizer(policy, tokenizer)
+    if config.activation_checkpointing:
+        make_again(policy)
     return add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha) if config.lora_rank else policy
 
 
