@@ -26,9 +26,11 @@ types: $(VENV)/installed-dev
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotation
 	$(BIN)/python -m benchmarks.browser
+	$(BIN)/python -m benchmarks.trainer
 
 bench-peers: $(VENV)/installed
 	$(BIN)/python -m benchmarks.annotation.peer
+	$(BIN)/python -m benchmarks.trainer.peer
 
 bench-loop: $(VENV)/installed
 	$(BIN)/python -m benchmarks.loop

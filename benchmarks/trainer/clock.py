@@ -15,10 +15,12 @@ class Clock:
     def __init__(self) -> None:
         self.marks: list[tuple[float, float]] = []
         self.phases: dict[str, list[float]] = {}
+        self._memory: list[float] = []
         self._before = memory_mb()
 
     def mark(self) -> None:
         self.marks.append((time.perf_counter(), time.process_time()))
+        self._memory.append(memory_mb())
 
     def phase(self, name: str, seconds: float) -> None:
         self.phases.setdefault(name, []).append(seconds)
@@ -30,6 +32,7 @@ class Clock:
             "seconds": [after[0] - before[0] for before, after in steps],
             "cpu_seconds": [after[1] - before[1] for before, after in steps],
             "phases": self.phases,
+            "memory_mb": self._memory,
             "before_mb": self._before,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             **more,

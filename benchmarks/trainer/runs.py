@@ -52,6 +52,8 @@ class Measured:
     before_mb: float
     """Before anything was loaded, libraries included."""
     peak_mb: float
+    memory_mb: list[float] = dataclasses.field(default_factory=list)
+    """Resident at the end of each step."""
     last: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
