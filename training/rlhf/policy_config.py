@@ -126,7 +126,7 @@ class PolicyConfig(TrainingConfig, ScoredConfig):
     """How many fixed prompts those are."""
 
     def __post_init__(self) -> None:
-        if self.kl_in_reward_estimator in ("k2", "k3", "abs"):
+        if self.kl_in_reward_estimator in ("k2", "k3", "abs", "clamped"):
             raise SettingError(
                 "kl_in_reward_estimator must be k1, got '%(value)s': inside the reward any other estimator has another "
                 "optimum than π_ref·exp(r/β), as enumeration shows. Set it to k1.",
