@@ -36,6 +36,7 @@ def test_describe_gives_what_a_form_needs():
         "revision",
         "reward_model",
         "value_model",
+        "watcher",
     }
 
 
