@@ -170,6 +170,7 @@ EXPECTED = {
     "training:round_page": Expected(REVIEWERS, "round"),
     "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),
     "training:compare_generate": Expected(ADMINS_CHANGE, method="post"),
+    "training:compare_tokens": Expected(ADMINS_CHANGE, method="post"),
     "training:compare_send": Expected(ADMINS_CHANGE, method="post"),
 }
 

@@ -41,6 +41,7 @@ def missing(a: ModelVersion, b: ModelVersion) -> list[ModelVersion]:
 
 
 def runs_under_way(a: ModelVersion, b: ModelVersion) -> Any:
+    """Those that write answers of one of the two."""
     return Run.objects.unfinished().filter(kind=Run.Kind.GENERATE, model__in=[a, b]).select_related("model")
 
 

@@ -216,6 +216,7 @@ CHARTS: dict[str, tuple[Chart, ...]] = {
     Run.Kind.ILQL: ILQL,
     Run.Kind.GENERATE: (),
     Run.Kind.EVALUATE: (),
+    Run.Kind.COMPARE: (),
 }
 
 

@@ -10,18 +10,19 @@ import math
 import operator
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from annotation.models import Prompt
 from training.models import Generation, ModelVersion
+from training.models import Likelihood as LikelihoodRow
 
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\u3000-\u303f\uff00-\uffef"
 WORD = re.compile(rf"[{CJK}]|\s+|[^\s{CJK}]+")
 
-Order = Literal["loss", "gain", "change", "prompt"]
+Order = Literal["loss", "gain", "change", "kl", "prompt"]
 
 
 class Segment(NamedTuple):
@@ -38,6 +39,16 @@ class WordDiff(NamedTuple):
     after: list[Segment]
 
 
+class Likelihood(NamedTuple):
+    """What both versions say of one answer, in nats: sums over its tokens, and KLs over its positions."""
+
+    logprob_a: float
+    logprob_b: float
+    kl_a: float
+    """KL(a || b) along this answer."""
+    kl_b: float
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answer of one version."""
@@ -50,6 +61,8 @@ class Answer:
     num_tokens: int
     has_ended: bool
     settings: dict[str, Any] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
+    """None until both versions have read it."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,11 @@ class PairDiff:
     def length_change(self) -> int:
         """In tokens."""
         return self.b.num_tokens - self.a.num_tokens
+
+    @property
+    def kl(self) -> float | None:
+        """KL(b || a) in nats along b's answer: how far b has moved where b goes."""
+        return self.b.likelihood.kl_b if self.b.likelihood else None
 
     @cached_property
     def words(self) -> WordDiff:
@@ -106,17 +124,27 @@ class Diff:
         return statistics.fmean(pair.length_change for pair in self.pairs) if self.pairs else None
 
     @property
+    def kls(self) -> list[float]:
+        return [pair.kl for pair in self.pairs if pair.kl is not None]
+
+    @property
+    def num_unread(self) -> int:
+        """Answers that the two have not read together yet."""
+        return sum(answer.likelihood is None for pair in self.pairs for answer in (pair.a, pair.b))
+
+    @property
     def num_unchanged(self) -> int:
         return sum(pair.a.text == pair.b.text for pair in self.pairs)
 
     def in_order(self, order: Order) -> list[PairDiff]:
-        """By largest loss, largest gain or largest change of the reward (pairs without one last), or by prompt."""
+        """By largest loss, gain or change of the reward or by largest KL (pairs without one last), or by prompt."""
         if order == "prompt":
             return self.pairs
-        rank: dict[str, Callable[[float], float]] = {"loss": float, "gain": operator.neg, "change": lambda x: -abs(x)}
+        rank: dict[str, Callable[[float], float]] = {"loss": float, "change": lambda x: -abs(x)}
 
         def key(pair: PairDiff) -> float:
-            return math.inf if pair.reward_change is None else rank[order](pair.reward_change)
+            value = pair.kl if order == "kl" else pair.reward_change
+            return math.inf if value is None else rank.get(order, operator.neg)(value)
 
         return sorted(self.pairs, key=key)
 
@@ -145,7 +173,8 @@ def word_diff(before: str, after: str) -> WordDiff:
 
 def diff_versions(a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int] | None = None) -> Diff:
     """The newest answers of both versions to the prompts that both answered (or to these prompts only)."""
-    answers_a, answers_b = (newest_answers(version, prompt_ids=prompt_ids) for version in (a, b))
+    known = read_likelihoods(a, b)
+    answers_a, answers_b = (newest_answers(version, known, prompt_ids=prompt_ids) for version in (a, b))
     both = [prompt for prompt in answers_a if prompt in answers_b]
     messages = dict(Prompt.objects.filter(pk__in=both).values_list("pk", "messages"))
     return Diff(
@@ -155,7 +184,18 @@ def diff_versions(a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int]
     )
 
 
-def newest_answers(version: ModelVersion, *, prompt_ids: Sequence[int] | None = None) -> dict[int, Answer]:
+def read_likelihoods(a: ModelVersion, b: ModelVersion) -> dict[int, Likelihood]:
+    """What the two have read together, by response, seen from a to b: the rows keep the older version as a."""
+    names = ["logprob_a", "logprob_b", "kl_a", "kl_b"]
+    if a.pk > b.pk:
+        names = ["logprob_b", "logprob_a", "kl_b", "kl_a"]
+    rows = LikelihoodRow.objects.of_pair(a, b).values_list("response", *names)
+    return {pk: Likelihood(*values) for pk, *values in rows}
+
+
+def newest_answers(
+    version: ModelVersion, known: Mapping[int, Likelihood], *, prompt_ids: Sequence[int] | None = None
+) -> dict[int, Answer]:
     """The version's first answer in its newest run, by prompt, in the order of the prompts."""
     rows = Generation.objects.filter(version=version)
     if prompt_ids is not None:
@@ -171,4 +211,4 @@ def newest_answers(version: ModelVersion, *, prompt_ids: Sequence[int] | None = 
         "has_ended",
         "settings",
     )
-    return {prompt: Answer(*rest) for prompt, *rest in found}
+    return {prompt: Answer(*rest, known.get(rest[0])) for prompt, *rest in found}

@@ -50,18 +50,27 @@ class DiffReport:
     @property
     def change(self) -> Share | None:
         """Mean change of the reward with a 95 % interval (normal, over prompts)."""
-        changes = self.diff.reward_changes
-        if len(changes) < 2:
-            return None
-        mean = statistics.fmean(changes)
-        half = Z95 * statistics.stdev(changes) / math.sqrt(len(changes))
-        return Share(mean, mean - half, mean + half)
+        return mean_with_interval(self.diff.reward_changes)
+
+    @property
+    def kl(self) -> Share | None:
+        """Mean KL of b from a, in nats an answer, with a 95 % interval (normal, over prompts)."""
+        return mean_with_interval(self.diff.kls)
 
     @property
     def spread(self) -> list[tuple[str, int]]:
         """How many prompts by change of the reward, in bins of equal width around 0."""
         widest = max(map(abs, self.diff.reward_changes), default=0.0)
         return histogram(self.diff.reward_changes, low=-widest, high=widest)
+
+
+def mean_with_interval(values: Sequence[float]) -> Share | None:
+    """None of fewer than two values, which have no spread."""
+    if len(values) < 2:
+        return None
+    mean = statistics.fmean(values)
+    half = Z95 * statistics.stdev(values) / math.sqrt(len(values))
+    return Share(mean, mean - half, mean + half)
 
 
 def histogram(values: Sequence[float], *, low: float, high: float) -> list[tuple[str, int]]:

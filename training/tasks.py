@@ -26,7 +26,7 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from training import snapshots
+from training import likelihoods, snapshots
 from training.actions import fail_stale_runs, publish_responses, requeue, trainer_config
 from training.follow import follow
 from training.models import Run
@@ -101,8 +101,7 @@ class Execution:
 
     def carry_out(self) -> None:
         try:
-            snapshots.fill_run_folder(self.run)
-            self.folder.write_config(trainer_config(self.run))
+            self.fill_folder()
         except ValueError as error:  # the person's: what they chose is gone or does not fit
             close(self.run, self.worker, Run.Status.FAILED, error=str(error))
             return
@@ -116,6 +115,12 @@ class Execution:
             close(self.run, self.worker, Run.Status.CANCELLED)
         elif self.reason == "shutdown":
             self.put_back(attempt=self.run.attempt)
+
+    def fill_folder(self) -> None:
+        """What the trainer reads; ValueError when what they chose is gone or does not fit."""
+        filler = likelihoods if self.run.kind == Run.Kind.COMPARE else snapshots
+        filler.fill_run_folder(self.run)
+        self.folder.write_config(trainer_config(self.run))
 
     def wait_for_predecessor(self) -> None:
         """An orphaned trainer ends at its next step; until then two would write into one folder."""
@@ -198,6 +203,8 @@ class Execution:
     def succeed(self) -> None:
         if self.run.kind == Run.Kind.GENERATE:
             publish_responses(self.run)
+        if self.run.kind == Run.Kind.COMPARE:
+            likelihoods.keep(self.run)
         close(self.run, self.worker, Run.Status.SUCCEEDED)
 
     def fail(self, exit_code: int, *, has_said_why: bool) -> None:

@@ -20,6 +20,7 @@ run_urls = [
 compare_urls = [
     path("", views.compare, name="compare"),
     path("generate/", views.compare_generate, name="compare_generate"),
+    path("tokens/", views.compare_tokens, name="compare_tokens"),
     path("send/", views.compare_send, name="compare_send"),
 ]
 

@@ -36,4 +36,4 @@ def test_every_setting_has_a_row_with_its_default():
 def test_the_page_explains_nothing_that_is_not_there():
     known = {setting.name for config_class in KINDS.values() for setting in describe(config_class)}
     named = {name for cells in rows() for name in re.findall(r"`(\w+)`", cells[0])}
-    assert named - known <= {"sft", "reward", "dpo", "policy", "generate", "evaluate"}
+    assert named - known <= {"sft", "reward", "dpo", "policy", "generate", "evaluate", "compare"}

@@ -100,7 +100,7 @@ def test_a_reward_model_and_a_version_with_itself_are_refused(admin: Client, ans
 
 def test_orders(reader: Client, answered: Pair, prompts: list[Prompt]) -> None:
     def first(order: str) -> int:
-        return reader.get(address(answered, order=order)).context["page"][0].prompt_id
+        return reader.get(address(answered, order=order)).context["page"][0].pair.prompt_id
 
     assert first("loss") == prompts[7].pk
     assert first("gain") == prompts[29].pk
@@ -199,5 +199,5 @@ def test_sending_nothing_says_so(admin: Client, answered: Pair) -> None:
 
 
 def test_queries_do_not_grow_with_the_answers(reader: Client, answered: Pair, django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(22):
         reader.get(address(answered))

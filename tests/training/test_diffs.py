@@ -76,7 +76,7 @@ def test_the_newest_answers_to_the_same_prompts(base: ModelVersion, run: Run, dj
     written(base, prompts[0], "second sample", later, reward=5.0)
     for prompt in (prompts[0], prompts[1], prompts[3]):
         written(tuned, prompt, "tuned", run, reward=2.0)
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         diff = diff_versions(base, tuned)
         assert [(pair.a.text, pair.b.text, pair.reward_change) for pair in diff.pairs] == [
             ("new", "tuned", 1.0),

@@ -9,6 +9,7 @@ from tests.training.fence import Cast, check
 from training.forms import ESSENTIAL, RunForm
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.config import KINDS, describe
+from training.views.runs import KIND_HELP
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_it_works(
     assert len(to_send) == 1, "the workers are told, once the row is there"
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(KIND_HELP))
 def test_every_kind_is_drawn_whole_and_its_defaults_are_accepted(
     kind: str, project: Project, starter: ModelVersion, frozen: Snapshot
 ) -> None:
@@ -147,7 +148,7 @@ def test_versions_and_snapshots_of_other_projects_are_no_choice(
 
 def test_without_a_kind_it_asks_for_one(admin: Client, project: Project) -> None:
     text = admin.get("/runs/new/").content.decode()
-    assert all(f'value="{kind}"' in text for kind in KINDS)
+    assert all(f'value="{kind}"' in text for kind in KIND_HELP)
     assert 'name="project" value="support"' in text, "the only project is taken"
 
 

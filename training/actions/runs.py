@@ -22,7 +22,7 @@ LEARNED_FROM = {"demonstrations": gettext_lazy("demonstrations"), "pairs": gette
 LEARNS_FROM = {
     Run.Kind.SFT: "demonstrations", Run.Kind.REWARD: "pairs", Run.Kind.DPO: "pairs", Run.Kind.ILQL: "pairs",
 }  # fmt: skip
-CHANGES_NOTHING = (Run.Kind.GENERATE, Run.Kind.EVALUATE)
+CHANGES_NOTHING = (Run.Kind.GENERATE, Run.Kind.EVALUATE, Run.Kind.COMPARE)
 
 
 @transaction.atomic
@@ -36,12 +36,15 @@ def start_run(
     model: ModelVersion | None = None,
     reward_model: ModelVersion | None = None,
     watcher: ModelVersion | None = None,
+    reference: ModelVersion | None = None,
 ) -> Run:
     """Queue a run. `config` holds what the form asks for; paths are filled in from the versions."""
     _check_inputs(project, kind=kind, snapshot=snapshot, model=model, scorers=[reward_model, watcher])
+    _check_reference(project, kind=kind, model=model, reference=reference)
     run = Run(
         project=project, kind=kind, created_by=by,
         snapshot=snapshot, model=model, reward_model=reward_model, watcher=watcher,
+        reference=reference,
     )  # fmt: skip
     run.config = dict(config)
     checked = rlhf.to_dict(trainer_config(run))
@@ -109,6 +112,27 @@ def _checked_start(model: ModelVersion | None, kind: str) -> ModelVersion:
     return model
 
 
+def _check_reference(
+    project: Project, *, kind: str, model: ModelVersion | None, reference: ModelVersion | None
+) -> None:
+    """Two models that write answers, of this project and not the same one twice; no other kind of run has a second."""
+    if (kind == Run.Kind.COMPARE) != (reference is not None):
+        raise ValueError(_("A run that compares needs two models, and no other run takes a second one."))
+    if reference is None:
+        return
+    if reference == model:
+        raise ValueError(_("A model is compared with another one: choose two."))
+    if reference.project_id != project.pk:
+        raise ValueError(
+            _("%(row)s belongs to another project: choose one of %(project)s.") % {"row": reference, "project": project}
+        )
+    if reference.kind not in POLICIES:
+        raise ValueError(
+            _("%(model)s is a %(kind)s: choose a base model or a policy.")
+            % {"model": reference, "kind": reference.get_kind_display()}
+        )
+
+
 def trainer_config(run: Run) -> rlhf.Config:
     """The whole config of a run, with the folders of its models; ValueError with the config's own sentence."""
     values = dict(run.config)
@@ -118,6 +142,8 @@ def trainer_config(run: Run) -> rlhf.Config:
         values["reward_model"] = run.reward_model.location
     if run.watcher:
         values["watcher"] = run.watcher.location
+    if run.reference:
+        values |= {"reference_model": run.reference.location, "reference_revision": run.reference.revision}
     if run.kind == Run.Kind.EVALUATE and run.model and run.model.kind == ModelVersion.Kind.POLICY and run.model.parent:
         values |= {"reference_model": run.model.parent.location, "reference_revision": run.model.parent.revision}
     return rlhf.from_dict(run.kind, values)
@@ -170,6 +196,7 @@ def rerun(run: Run, *, by: User | None, changes: Mapping[str, Any] | None = None
         model=run.model,
         reward_model=run.reward_model,
         watcher=run.watcher,
+        reference=run.reference,
     )
 
 

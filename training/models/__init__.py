@@ -1,13 +1,15 @@
-"""The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), and what people
-are asked about that (rounds).
+"""The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), what two versions
+say of the answers of both (comparing), and what people are asked about that (rounds).
 """
 
+from training.models.comparing import Likelihood
 from training.models.rounds import Round, RoundTask
 from training.models.runs import Metric, Run, Sample, Snapshot, SnapshotJudgment
 from training.models.versions import Generation, ModelVersion, StageChange
 
 __all__ = [
     "Generation",
+    "Likelihood",
     "Metric",
     "ModelVersion",
     "Round",

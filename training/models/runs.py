@@ -130,6 +130,7 @@ class Run(models.Model):
         ILQL = "ilql", _("policy by token values (ILQL)")
         GENERATE = "generate", _("fresh answers")
         EVALUATE = "evaluate", _("evaluation")
+        COMPARE = "compare", _("answers read by two models")
 
     class Status(models.TextChoices):
         QUEUED = "queued", _("queued")
@@ -153,6 +154,10 @@ class Run(models.Model):
     watcher = models.ForeignKey(
         "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_watched",
         help_text="Another reward model, which scores the answers but pays nothing for them.",
+    )  # fmt: skip
+    reference = models.ForeignKey(
+        "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_compared",
+        help_text="Of a compare run: what its model is compared with.",
     )  # fmt: skip
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,6 +1,6 @@
 """The trainer: PyTorch only. A run's folder goes in, the same folder comes out with what the run did.
 
-    python -m training.rlhf KIND RUN_DIR          KIND: sft, reward, dpo, ilql, policy, generate, evaluate
+    python -m training.rlhf KIND RUN_DIR          KIND: sft, reward, dpo, ilql, policy, generate, evaluate, compare
 
 It never imports Django: whoever has a folder with a config.json and the data can train without the web app.
 
@@ -37,7 +37,8 @@ Read the files in this order; each imports only those before it:
     values, steering        what each token is worth, and a policy steered by it
     train_sft, train_reward, train_dpo, train_ilql, train_policy
                             one loop each, top to bottom
-    generate, evaluate      a model used, a model measured
+    generate, evaluate, compare
+                            a model used, a model measured, two models apart
     environment             writing an answer as other libraries' agents see it; no loop uses it
     __main__                the command
 """

@@ -1,8 +1,9 @@
 """The command: python -m training.rlhf KIND RUN_DIR [--parent PID]
 
-KIND is sft, reward, dpo, ilql, policy, generate or evaluate. Everything it reads and writes lies in RUN_DIR; run again
-after a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a checkpoint written, and
-the run ends as cancelled. Exit codes: 0 done or cancelled, 1 our error, 2 the person's, 75 interrupted (run it again).
+KIND is sft, reward, dpo, ilql, policy, generate, evaluate or compare. Everything it reads and writes lies in
+RUN_DIR; run again after a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a
+checkpoint written, and the run ends as cancelled. Exit codes:
+0 done or cancelled, 1 our error, 2 the person's, 75 interrupted (run it again).
 """
 
 import argparse
@@ -142,6 +143,10 @@ def _trainer(kind: str, config: Config) -> Trainer:
         from training.rlhf.generate import generate  # noqa: PLC0415
 
         return generate
+    if kind == "compare":
+        from training.rlhf.compare import compare  # noqa: PLC0415
+
+        return compare
     from training.rlhf.evaluate import evaluate  # noqa: PLC0415
 
     return evaluate

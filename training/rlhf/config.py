@@ -172,7 +172,21 @@ class EvaluateConfig(ScoredConfig):
     """Which lines are measured."""
 
 
-Config = SFTConfig | RewardConfig | DPOConfig | ILQLConfig | PolicyConfig | GenerateConfig | EvaluateConfig
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(RunConfig):
+    """Read given answers with two models: which tokens `model` finds likelier than `reference_model` does."""
+
+    reference_model: str = app_filled()
+    """Folder of the causal model that `model` is compared with."""
+    reference_revision: str = app_filled()
+    """Commit of the reference model when it is a hub id."""
+    batch_size: int = bounded(16, at_least=1)
+    """Answers read at once."""
+
+
+Config = (
+    SFTConfig | RewardConfig | DPOConfig | ILQLConfig | PolicyConfig | GenerateConfig | EvaluateConfig | CompareConfig
+)
 KINDS: dict[str, type[Config]] = {
     "sft": SFTConfig,
     "reward": RewardConfig,
@@ -181,6 +195,7 @@ KINDS: dict[str, type[Config]] = {
     "policy": PolicyConfig,
     "generate": GenerateConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
 }
 
 

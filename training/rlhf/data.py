@@ -64,10 +64,11 @@ class Demonstration(NamedTuple):
 class Answer(NamedTuple):
     """A response to a prompt from anywhere: a line of responses.jsonl."""
 
-    id: str  # prompt and number of the sample
+    id: str  # its own, or prompt and number of the sample
     prompt_id: str
     prompt: Messages
     text: str
+    ended: bool  # by itself, as far as anybody knows
 
 
 class _HasSplit(Protocol):
@@ -340,9 +341,9 @@ def _demonstration(values: dict[str, Any]) -> Demonstration:
 
 def _answer(values: dict[str, Any]) -> Answer:
     prompt_id = str(values["prompt_id"])
-    return Answer(
-        f"{prompt_id}/{values.get('sample', 0)}", prompt_id, _messages(values["prompt"]), _text(values, "text")
-    )
+    key = str(values.get("id", f"{prompt_id}/{values.get('sample', 0)}"))
+    ended = values.get("ended", True) is not False
+    return Answer(key, prompt_id, _messages(values["prompt"]), _text(values, "text"), ended)
 
 
 def _messages(value: Any) -> Messages:

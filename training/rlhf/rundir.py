@@ -50,6 +50,7 @@ class RunDir:
         self.prompts = self.path / "prompts.jsonl"
         self.demonstrations = self.path / "demonstrations.jsonl"
         self.responses = self.path / "responses.jsonl"
+        self.likelihoods = self.path / "likelihoods.jsonl"
         self.events = self.path / "events.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.artifact = self.path / "artifact"

@@ -1,6 +1,7 @@
 """The pages of runs and model versions, one file a page or a small family of pages."""
 
-from training.views.compare import compare, compare_generate, compare_send
+from training.views.compare import compare
+from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
 from training.views.freeze import freeze
 from training.views.models import model, models, promote
@@ -12,6 +13,7 @@ __all__ = [
     "compare",
     "compare_generate",
     "compare_send",
+    "compare_tokens",
     "dashboard",
     "freeze",
     "model",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import get_args
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from annotation.models import Project, Role
-from training import actions, answers, diffs, reports
+from training import answers, diffs, likelihoods, reports
 from training.models import ModelVersion, Run
-from training.tasks import execute_run
 from training.views.requests import PersonRequest, asked_number, find_version, poll
 
 PAGE_SIZE = 20
@@ -28,6 +28,7 @@ ORDER_NAMES = {
     "loss": _("largest loss first"),
     "gain": _("largest gain first"),
     "change": _("largest change first"),
+    "kl": _("largest KL first"),
     "prompt": _("by prompt"),
 }
 
@@ -42,7 +43,7 @@ def compare(request: PersonRequest) -> HttpResponse:
     if refusal := why_not(a, b):
         choose = {"groups": choices(request), "refusal": refusal}
         return render(request, "training/compare_choose.html", choose, status=422)
-    running = list(answers.runs_under_way(a, b))
+    running = [*answers.runs_under_way(a, b), *likelihoods.runs_of(a, b).unfinished().select_related("model")]
     if request.htmx:
         response = poll(
             request,
@@ -56,6 +57,8 @@ def compare(request: PersonRequest) -> HttpResponse:
         return response
     diff = diffs.diff_versions(a, b)
     order = order_of(request.GET)
+    page = Paginator(diff.in_order(order), PAGE_SIZE).get_page(request.GET.get("page"))
+    page.object_list = shown(a, b, page.object_list)
     context = {
         "a": a,
         "b": b,
@@ -63,7 +66,8 @@ def compare(request: PersonRequest) -> HttpResponse:
         "summary": reports.DiffReport(diff),
         "order": order,
         "orders": [(value, ORDER_NAMES[value]) for value in ORDERS],
-        "page": Paginator(diff.in_order(order), PAGE_SIZE).get_page(request.GET.get("page")),
+        "page": page,
+        "weights": likelihoods.weight_changes(a, b),
         "running": running,
         "state": moved(running),
         "missing": answers.missing(a, b),
@@ -87,6 +91,37 @@ def pair_of(
     if a.project_id != b.project_id:
         raise Http404(_("The two versions belong to different projects: they have no prompts in common."))
     return a, b
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two answers as the page draws it."""
+
+    version: ModelVersion
+    answer: diffs.Answer
+    words: list[diffs.Segment]
+    heat: likelihoods.HeatMap | None
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    pair: diffs.PairDiff
+    sides: list[Side]
+
+
+def shown(a: ModelVersion, b: ModelVersion, pairs: Sequence[diffs.PairDiff]) -> list[ShownPair]:
+    """The pairs of one page, with their words compared and their tokens fetched."""
+    heat = likelihoods.heat_maps(a, b, pairs)
+    return [
+        ShownPair(
+            pair,
+            [
+                Side(a, pair.a, pair.words.before, heat.get(pair.a.response_id)),
+                Side(b, pair.b, pair.words.after, heat.get(pair.b.response_id)),
+            ],
+        )
+        for pair in pairs
+    ]
 
 
 def why_not(a: ModelVersion, b: ModelVersion) -> str | None:
@@ -123,43 +158,3 @@ def simulated_labels(a: ModelVersion, b: ModelVersion) -> int:
 
 def address(a: ModelVersion, b: ModelVersion, **query: str) -> str:
     return f"{reverse('training:compare')}?{urlencode({'a': str(a.pk), 'b': str(b.pk), **query})}"
-
-
-@login_required
-@require_POST
-def compare_generate(request: PersonRequest) -> HttpResponse:
-    """Start the generate runs without which the two cannot be compared."""
-    a, b = pair_of(request, request.POST, role=Role.ADMIN)
-    if why_not(a, b):
-        return redirect(address(a, b))  # whose page says it
-    try:
-        started = answers.start_missing(a, b, by=request.user)
-    except ValueError as error:
-        messages.error(request, str(error))
-        return redirect(address(a, b))
-    for run in started:
-        execute_run.delay_on_commit(run.pk)
-    return redirect(address(a, b))
-
-
-@login_required
-@require_POST
-def compare_send(request: PersonRequest) -> HttpResponse:
-    """Ask people which answer is better: of the pairs that were chosen, or of the first so many in this order."""
-    a, b = pair_of(request, request.POST, role=Role.ADMIN)
-    if why_not(a, b):
-        return redirect(address(a, b))  # whose page says it
-    order = order_of(request.POST)
-    chosen = set(request.POST.getlist("prompt"))
-    pairs = [pair for pair in diffs.diff_versions(a, b).in_order(order) if pair.a.text != pair.b.text]
-    if chosen:
-        pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
-    else:
-        pairs = pairs[: asked_number(request.POST, "num") or 0]
-    if not pairs:
-        messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
-        return redirect(address(a, b, order=order))
-    num = actions.send_to_annotators(a.project, pairs=[(pair.a.response_id, pair.b.response_id) for pair in pairs])
-    said = ngettext("%(num)d new comparison waits for people.", "%(num)d new comparisons wait for people.", num)
-    messages.success(request, said % {"num": num})
-    return redirect(address(a, b, order=order))

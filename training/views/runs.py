@@ -66,8 +66,8 @@ def run_new(request: PersonRequest) -> HttpResponse:
     if not slug and len(projects) == 1:
         slug = projects[0].slug
     kind = earlier.kind if earlier else request.GET.get("kind", "")
-    if not slug or kind not in Run.Kind.values:
-        choices = {"projects": projects, "slug": slug, "kinds": KIND_HELP, "kind": kind}
+    if not slug or kind not in KIND_HELP:
+        choices = {"projects": projects, "slug": slug, "kinds": KIND_HELP.items(), "kind": kind}
         return render(request, "training/run_new_choose.html", choices)
     project = find_project(request, slug, role=Role.ADMIN)
     form = RunForm(request.POST or None, project=project, kind=kind, initial=chosen_inputs(request))
@@ -86,15 +86,16 @@ def run_new(request: PersonRequest) -> HttpResponse:
     return render(request, "training/run_new.html", context, status=422 if form.errors else 200)
 
 
-KIND_HELP = [
-    (Run.Kind.REWARD, _("Learns from people's comparisons to give any answer a score.")),
-    (Run.Kind.POLICY, _("Teaches a model, with PPO or its kin, to write answers that a reward model scores high.")),
-    (Run.Kind.DPO, _("Teaches a model from people's comparisons directly, without a reward model.")),
-    (Run.Kind.ILQL, _("Learns from comparisons what each word is worth, and steers a model by it as it writes.")),
-    (Run.Kind.SFT, _("Teaches a model to imitate demonstrations and corrections.")),
-    (Run.Kind.GENERATE, _("Lets a model answer the prompts, for people to judge and for model diffs.")),
-    (Run.Kind.EVALUATE, _("Measures a model on pairs or prompts that no training saw.")),
-]
+KIND_HELP = {
+    Run.Kind.REWARD: _("Learns from people's comparisons to give any answer a score."),
+    Run.Kind.POLICY: _("Teaches a model, with PPO or its kin, to write answers that a reward model scores high."),
+    Run.Kind.DPO: _("Teaches a model from people's comparisons directly, without a reward model."),
+    Run.Kind.ILQL: _("Learns from comparisons what each word is worth, and steers a model by it as it writes."),
+    Run.Kind.SFT: _("Teaches a model to imitate demonstrations and corrections."),
+    Run.Kind.GENERATE: _("Lets a model answer the prompts, for people to judge and for model diffs."),
+    Run.Kind.EVALUATE: _("Measures a model on pairs or prompts that no training saw."),
+}
+"""What the form starts. A run that compares two models is started from their diff, which knows both."""
 
 
 def chosen_inputs(request: PersonRequest) -> dict[str, int]:

@@ -1,0 +1,73 @@
+"""What a model diff can start: the answers it lacks, their reading by both models, questions to people."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from annotation.models import Role
+from training import actions, answers, diffs, likelihoods
+from training.tasks import execute_run
+from training.views.compare import address, order_of, pair_of, why_not
+from training.views.requests import PersonRequest, asked_number
+
+
+@login_required
+@require_POST
+def compare_generate(request: PersonRequest) -> HttpResponse:
+    """Start the generate runs without which the two cannot be compared."""
+    a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    if why_not(a, b):
+        return redirect(address(a, b))  # whose page says it
+    try:
+        started = answers.start_missing(a, b, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect(address(a, b))
+    for run in started:
+        execute_run.delay_on_commit(run.pk)
+    return redirect(address(a, b))
+
+
+@login_required
+@require_POST
+def compare_tokens(request: PersonRequest) -> HttpResponse:
+    """Start the run in which both read the answers of both."""
+    a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    if why_not(a, b):
+        return redirect(address(a, b))  # whose page says it
+    try:
+        run = likelihoods.start_reading(a, b, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        execute_run.delay_on_commit(run.pk)
+    return redirect(address(a, b))
+
+
+@login_required
+@require_POST
+def compare_send(request: PersonRequest) -> HttpResponse:
+    """Ask people which answer is better: of the pairs that were chosen, or of the first so many in this order."""
+    a, b = pair_of(request, request.POST, role=Role.ADMIN)
+    if why_not(a, b):
+        return redirect(address(a, b))  # whose page says it
+    order = order_of(request.POST)
+    chosen = set(request.POST.getlist("prompt"))
+    pairs = [pair for pair in diffs.diff_versions(a, b).in_order(order) if pair.a.text != pair.b.text]
+    if chosen:
+        pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
+    else:
+        pairs = pairs[: asked_number(request.POST, "num") or 0]
+    if not pairs:
+        messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
+        return redirect(address(a, b, order=order))
+    num = actions.send_to_annotators(a.project, pairs=[(pair.a.response_id, pair.b.response_id) for pair in pairs])
+    said = ngettext("%(num)d new comparison waits for people.", "%(num)d new comparisons wait for people.", num)
+    messages.success(request, said % {"num": num})
+    return redirect(address(a, b, order=order))
