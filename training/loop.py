@@ -15,8 +15,8 @@ from django.utils import timezone
 from annotation.models import Judgment, Project, Task
 from annotation.models.work import JudgmentQuerySet
 from training.curves import thin
+from training.diff_report import histogram
 from training.models import Generation, Metric, ModelVersion, Round, Run, Snapshot
-from training.reports import histogram
 from training.reward_report import RewardReport
 from training.win_rates import WinRate, win_rates
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.db.models import Avg, Case, Count, F, FloatField, Q, Value, When
 
 from annotation.models import Judgment, Response, Task
+from training.diff_report import wilson
 from training.models import Generation, Round, RoundTask
-from training.reports import wilson
 from training.reward_report import Share
 
 

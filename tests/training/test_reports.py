@@ -7,23 +7,23 @@ import pytest
 
 from annotation.models import Project
 from tests.training import rows
-from training import reports
+from training import diff_report, reports
 from training.diffs import Answer, Diff, PairDiff
 from training.reward_report import RewardReport
 
 
 def test_wilson_interval_worked_by_hand() -> None:
     """8 of 10: centre (0.8 + 0.19207)/1.38415 = 0.71674, half width 0.22657 (Wilson 1927, z = 1.96)."""
-    low, high = reports.wilson(0.8, 10)
+    low, high = diff_report.wilson(0.8, 10)
     assert low == pytest.approx(0.4902, abs=1e-4)
     assert high == pytest.approx(0.9433, abs=1e-4)
 
 
 def test_histogram_counts_every_value_once() -> None:
-    bins = reports.histogram([-1.0, -0.99, 0.0, 1.0], low=-1, high=1)
-    assert len(bins) == reports.NUM_BINS
+    bins = diff_report.histogram([-1.0, -0.99, 0.0, 1.0], low=-1, high=1)
+    assert len(bins) == diff_report.NUM_BINS
     assert [count for _middle, count in bins if count] == [2, 1, 1]
-    assert reports.histogram([0.0, 0.0], low=0, high=0) == []
+    assert diff_report.histogram([0.0, 0.0], low=0, high=0) == []
 
 
 def test_a_reward_model_beats_length_only_when_its_whole_interval_does() -> None:
@@ -60,7 +60,7 @@ def pair(number: int, before: float, after: float) -> PairDiff:
 
 def test_the_figures_of_a_diff() -> None:
     """Changes +1, +1, +1, −1: b wins 3 of 4; mean .5; sd 1, so the interval is .5 ± 1.96·1/√4 = ±.98."""
-    report = reports.DiffReport(Diff([pair(1, 0, 1), pair(2, 0, 1), pair(3, 0, 1), pair(4, 0, -1)], 0, 0))
+    report = diff_report.DiffReport(Diff([pair(1, 0, 1), pair(2, 0, 1), pair(3, 0, 1), pair(4, 0, -1)], 0, 0))
     assert report.wins is not None
     assert report.wins.value == 0.75
     assert report.change is not None
@@ -71,7 +71,7 @@ def test_the_figures_of_a_diff() -> None:
 
 def test_the_figures_of_a_diff_without_rewards() -> None:
     a, b = (Answer(number, "text", None, None, 5, True) for number in (1, 2))
-    report = reports.DiffReport(Diff([PairDiff(1, [], a, b)], 0, 0))
+    report = diff_report.DiffReport(Diff([PairDiff(1, [], a, b)], 0, 0))
     assert report.wins is None
     assert report.change is None
     assert report.spread == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -17,20 +16,17 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from annotation.models import Project, Role
-from training import answers, diffs, likelihoods, reports
+from training import answers, diffs, likelihoods
+from training.diff_choice import ORDERS, Choice
+from training.diff_report import DiffReport
+from training.human_wins import human_wins
 from training.models import ModelVersion, Run
+from training.origins import differences, shared_labels
+from training.style import shifts
 from training.views.requests import PersonRequest, asked_number, find_version, poll
 
 PAGE_SIZE = 20
 NUM_TO_SEND = 50
-ORDERS = get_args(diffs.Order)
-ORDER_NAMES = {
-    "loss": _("largest loss first"),
-    "gain": _("largest gain first"),
-    "change": _("largest change first"),
-    "kl": _("largest KL first"),
-    "prompt": _("by prompt"),
-}
 
 
 @login_required
@@ -56,16 +52,20 @@ def compare(request: PersonRequest) -> HttpResponse:
             response["HX-Refresh"] = "true"  # the answers are there: the whole page has changed
         return response
     diff = diffs.diff_versions(a, b)
-    order = order_of(request.GET)
-    page = Paginator(diff.in_order(order), PAGE_SIZE).get_page(request.GET.get("page"))
+    choice = Choice.read(request.GET)
+    page = Paginator(choice.of(diff), PAGE_SIZE).get_page(request.GET.get("page"))
     page.object_list = shown(a, b, page.object_list)
     context = {
         "a": a,
         "b": b,
         "diff": diff,
-        "summary": reports.DiffReport(diff),
-        "order": order,
-        "orders": [(value, ORDER_NAMES[value]) for value in ORDERS],
+        "summary": DiffReport(diff),
+        "choice": choice,
+        "orders": ORDERS.items(),
+        "people": human_wins(a, b),
+        "styles": shifts(diff.pairs),
+        "differences": differences(a, b),
+        "shared_labels": shared_labels(a, b),
         "page": page,
         "weights": likelihoods.weight_changes(a, b),
         "running": running,
@@ -132,11 +132,6 @@ def why_not(a: ModelVersion, b: ModelVersion) -> str | None:
     if scorer:
         return gettext("%(model)s is a reward model: it scores answers and writes none to compare.") % {"model": scorer}
     return None
-
-
-def order_of(query: QueryDict) -> diffs.Order:
-    """The order that the address asks for; largest loss first when it asks for none or an unknown one."""
-    return next((order for order in ORDERS if order == query.get("order")), "loss")
 
 
 def choices(request: PersonRequest) -> list[tuple[Project, list[ModelVersion]]]:

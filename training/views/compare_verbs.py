@@ -12,8 +12,9 @@ from django.views.decorators.http import require_POST
 
 from annotation.models import Role
 from training import actions, answers, diffs, likelihoods
+from training.diff_choice import Choice
 from training.tasks import execute_run
-from training.views.compare import address, order_of, pair_of, why_not
+from training.views.compare import address, pair_of, why_not
 from training.views.requests import PersonRequest, asked_number
 
 
@@ -57,17 +58,17 @@ def compare_send(request: PersonRequest) -> HttpResponse:
     a, b = pair_of(request, request.POST, role=Role.ADMIN)
     if why_not(a, b):
         return redirect(address(a, b))  # whose page says it
-    order = order_of(request.POST)
+    choice = Choice.read(request.POST)
     chosen = set(request.POST.getlist("prompt"))
-    pairs = [pair for pair in diffs.diff_versions(a, b).in_order(order) if pair.a.text != pair.b.text]
+    pairs = [pair for pair in choice.of(diffs.diff_versions(a, b)) if pair.a.text != pair.b.text]
     if chosen:
         pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
     else:
         pairs = pairs[: asked_number(request.POST, "num") or 0]
     if not pairs:
         messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
-        return redirect(address(a, b, order=order))
+        return redirect(address(a, b, **choice.query))
     num = actions.send_to_annotators(a.project, pairs=[(pair.a.response_id, pair.b.response_id) for pair in pairs])
     said = ngettext("%(num)d new comparison waits for people.", "%(num)d new comparisons wait for people.", num)
     messages.success(request, said % {"num": num})
-    return redirect(address(a, b, order=order))
+    return redirect(address(a, b, **choice.query))
