@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 from annotation.consensus import Consensus
+from annotation.export.aspects import ultrafeedback
 from annotation.export.batches import batches
 from annotation.export.layouts import Layout, laid_out, unpaired
 from annotation.export.pairs import Preference
@@ -14,12 +15,13 @@ from annotation.export.preferences import preferences
 from annotation.export.records import RawJudgment, corrections, judgments, ratings
 from annotation.export.targets import Grading
 from annotation.export.tools import argilla, battles, label_studio
+from annotation.export.trees import open_assistant
 from annotation.models import Project, Response
 
 Line = dict[str, Any]
 FileFormat = Literal[
     "preferences", "kto", "judgments", "ratings", "corrections", "demonstrations", "prompts",
-    "arena", "label_studio", "argilla",
+    "arena", "label_studio", "argilla", "ultrafeedback", "open_assistant",
 ]  # fmt: skip
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 TREES = {"arena": battles, "label_studio": label_studio, "argilla": argilla}
@@ -64,7 +66,12 @@ def lines(
     if format == "prompts":
         return _prompts(project)
     if format in TREES:
-        return TREES[format](judgments(project, include_simulated=include_simulated, votes_by_task=True))
+        return TREES[format](judgments(project, include_simulated=include_simulated, votes_by="task"))
+    if format == "ultrafeedback":
+        steps = dict(project.criteria.values_list("key", "scale_max"))
+        return ultrafeedback(judgments(project, include_simulated=include_simulated, votes_by="prompt"), steps=steps)
+    if format == "open_assistant":
+        return open_assistant(project, include_simulated=include_simulated)
     raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
 
 

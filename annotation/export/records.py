@@ -140,13 +140,22 @@ PATHS = (
 )
 
 
+ORDERS = {
+    "": ("pk",),
+    "task": ("task_id", "pk"),
+    "prompt": ("task__prompt_id", "annotator_id", "task__response_a_id", "pk"),
+}
+
+
 def judgments(
-    project: Project, *, include_simulated: bool = True, votes_by_task: bool = False
+    project: Project, *, include_simulated: bool = True, votes_by: Literal["", "task", "prompt"] = ""
 ) -> Iterator[RawJudgment]:
-    """Every judgment that counts, oldest first. votes_by_task: only votes, those of a task together."""
+    """Every judgment that counts, oldest first. votes_by: only votes, those of a task together, or of a prompt those
+    of each person.
+    """
     found = _rows(project, include_simulated=include_simulated)
-    rows = found.votes().order_by("task_id", "pk") if votes_by_task else found.order_by("pk")
-    for batch in batches(rows.values_list(*PATHS)):
+    rows = found.votes() if votes_by else found
+    for batch in batches(rows.order_by(*ORDERS[votes_by]).values_list(*PATHS)):
         given = [_Given._make(row) for row in batch]
         values = _values_of([row.id for row in given if row.kind == Task.Kind.RATING])
         corrected = _corrected_in([row.id for row in given])

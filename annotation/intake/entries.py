@@ -26,8 +26,8 @@ class Said:
     both_bad: bool = False
     ratings: dict[str, int] = dataclasses.field(default_factory=dict)
     """Criterion key to value."""
-    scale_max: int | None = None
-    """The last step of the file's scale, where it tells: the project's criterion must have as many."""
+    scales: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Criterion key to the last step of the file's scale, where it tells: the project's must have as many."""
     ranks: list[int] = dataclasses.field(default_factory=list)
     """Of a ranking: the place of each response, 1 the best."""
     flags: list[str] = dataclasses.field(default_factory=list)

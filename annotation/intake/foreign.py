@@ -41,7 +41,7 @@ def read_unpaired(row: dict[str, Any], source: str) -> list[Entry]:
         annotator=short(text_of(row, "annotator"), "annotator", 150),
         is_simulated=flag_of(row, "is_simulated"),
         ratings={DESIRABLE: 2 if label else 1},
-        scale_max=2,
+        scales={DESIRABLE: 2},
     )
     answer = NewResponse(text, short(text_of(row, "source") or text_of(row, "model") or source, "source"))
     return [
@@ -58,7 +58,7 @@ def read_ratings(row: dict[str, Any], source: str) -> list[Entry]:
     completions = row["completions"]
     if not isinstance(completions, list) or not completions:
         raise ValueError(_("“%(key)s” must be a list.") % {"key": "completions"})
-    used |= {"id", "prompt_id", "completions", "annotator", "is_simulated", "models"}
+    used |= {"id", "prompt_id", "completions", "annotator", "is_simulated", "models", "instruction", "scales"}
     prompt = NewPrompt(messages, external_id_of(row), metadata_of(row, used))
     return [_rated(row, prompt, value, source, number) for number, value in enumerate(completions, start=1)]
 
@@ -69,11 +69,14 @@ def _rated(row: dict[str, Any], prompt: NewPrompt, value: Any, source: str, numb
         raise ValueError(_("Completion %(number)d has no “response”.") % {"number": number})
     label = short(text_of(value, "model") or text_of(value, "source") or source, "model")
     ratings = dict(_aspects(value.get("annotations") or {}, number))
+    scales = row.get("scales") or {}
+    if not isinstance(scales, dict) or not all(type(steps) is int for steps in scales.values()):
+        raise ValueError(_("“scales” must be an object of criterion and number of steps."))
     said = Said(
         annotator=short(text_of(row, "annotator"), "annotator", 150),
         is_simulated=flag_of(row, "is_simulated"),
         ratings=ratings,
-        scale_max=5,
+        scales={key: scales.get(key, 5) for key in ratings},
         rationale=text_of(value, "critique"),
     )
     answer = NewResponse(text, label, metadata_of(value, {"response", "model", "source", "annotations", "critique"}))
@@ -148,7 +151,8 @@ def read_tree(row: dict[str, Any], source: str) -> list[Entry]:
     root = row.get("prompt")
     if not isinstance(root, dict):
         raise ValueError(_("The tree has no “prompt”: take the file of trees, not the one of single messages."))
-    entries = list(_answered(root, [], text_of(row, "message_tree_id"), source))
+    before = [{"role": "system", "content": system}] if (system := text_of(row, "system")) else []
+    entries = list(_answered(root, before, text_of(row, "message_tree_id"), source))
     if not entries:
         raise ValueError(_("Nothing in the tree was answered."))
     return entries

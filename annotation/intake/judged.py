@@ -88,10 +88,10 @@ def check_ratings(said: Said, criteria: Mapping[str, int]) -> None:
     for key, value in said.ratings.items():
         if key not in criteria:
             raise ValueError(_("The project has no criterion “%(key)s”: add it first.") % {"key": key})
-        if said.scale_max not in (None, criteria[key]):
+        if said.scales.get(key, criteria[key]) != criteria[key]:
             raise ValueError(
                 _("“%(key)s” has %(ours)d steps in the project and %(theirs)d in the file.")
-                % {"key": key, "ours": criteria[key], "theirs": said.scale_max}
+                % {"key": key, "ours": criteria[key], "theirs": said.scales[key]}
             )
         if not 1 <= value <= criteria[key]:
             raise ValueError(_("“%(key)s” goes from 1 to %(most)d.") % {"key": key, "most": criteria[key]})
