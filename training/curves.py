@@ -55,6 +55,10 @@ def _is_watched(settings: Values) -> bool:
     return bool(settings.get("watcher"))
 
 
+def _minds_its_heads(settings: Values) -> bool:
+    return settings.get("score_of_heads", "mean") != "mean"
+
+
 def _has_value_model(settings: Values) -> bool:
     algorithm = settings.get("algorithm", "ppo")
     return algorithm in ("ppo", "a2c") or (algorithm == "reinforce" and settings.get("baseline") == "value")
@@ -94,6 +98,13 @@ POLICY = (
         (Line("reward/watched", _("score")),),
         note=_("It pays nothing. Where it falls while the reward rises, the policy exploits the reward model."),
         is_for=_is_watched,
+    ),
+    Chart(
+        "heads",
+        _("Disagreement of the reward model's heads"),
+        (Line("reward/head_std", _("standard deviation between heads")),),
+        note=_("Where it grows, the policy goes where the reward model has seen little."),
+        is_for=_minds_its_heads,
     ),
     Chart(
         "kl",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.rlhf.nano import events_of, make_run, nano_tokenizer, preference_lines, save_nano_policy, train, user
 from tests.rlhf.test_train_reward import CPU, FixedScores
@@ -129,6 +130,32 @@ def test_what_uses_the_model_says_what_the_heads_say(finished, tmp_path: Path, h
                 assert means[line["prompt_id"]] == pytest.approx(line["reward"] - price, abs=1e-4)
             else:
                 assert means[line["prompt_id"]] < line["reward"]
+
+
+def test_a_policy_run_is_paid_by_the_worst_head_and_charts_how_far_they_are_apart(finished, tmp_path: Path):
+    settings = {
+        "model": json.loads(finished.config.read_text())["model"],
+        "reward_model": str(finished.artifact),
+        "score_of_heads": "worst",
+        "num_steps": 1,
+        "rollout_batch_size": 8,
+        "max_response_tokens": 4,
+        "num_sample_prompts": 1,
+        "replace_missing_eos": False,
+        "learning_rate": 1e-9,
+    }
+    prompts = [{"id": f"p{i}", "messages": user(f"question {i}"), "split": "train"} for i in range(4)]
+    found = {}
+    for how in ("worst", "mean"):
+        run = make_run(tmp_path / how, "policy", settings | {"score_of_heads": how}, prompts=prompts)
+        train("policy", run)
+        found[how] = events_of(run, "metrics")[0]["values"]
+    assert found["worst"]["reward/head_std"] == found["mean"]["reward/head_std"] > 0
+    assert found["worst"]["reward/mean"] < found["mean"]["reward/mean"]
+    # The value model began as the mean of the heads: one number a state.
+    head = load_file(run.checkpoint_path(1) / "weights.safetensors")["value/inner.score.weight"]
+    expected = load_scalar(str(finished.artifact), device=CPU).head.weight.mean(0, keepdim=True)
+    torch.testing.assert_close(head, expected.detach(), atol=1e-6, rtol=0)
 
 
 # --- rankings: all pairs of one prompt -----------------------------------------------------------------------------
