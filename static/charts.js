@@ -1,8 +1,9 @@
-// Draws a run's curves with Bokeh, and while the run goes on adds the new points every two seconds.
+// Draws curves with Bokeh, of one run or of several over one another, and while a run goes on adds the new points every
+// two seconds. Every [data-points] is an address that is followed; with data-run its lines are that run's.
 "use strict";
 
 const curves = document.getElementById("curves");
-const sources = new Map(); // "chart:metric" → Bokeh's source of that line
+const sources = new Map(); // "chart:metric" or "chart:metric:run" → Bokeh's source of that line
 const plots = []; // [the chart's element, Bokeh's figure]
 
 // Colours are the style sheet's, so that both themes work: a line wears the colour of its swatch in the legend.
@@ -17,61 +18,73 @@ function paint() {
     for (const grid of plot.center) grid.grid_line_color = faint;
     for (const { name, glyph } of plot.renderers) {
       const { color } = getComputedStyle(figure.querySelector(`[data-metric="${name}"] .swatch`));
-      glyph.line_color = color;
+      if ("line_color" in glyph) glyph.line_color = color;
       if ("fill_color" in glyph) glyph.fill_color = color;
     }
   }
 }
 
 // A chart is drawn when its first point comes; until then its place says that nothing was measured.
-async function draw(figure, lines) {
+function draw(figure) {
   const item = JSON.parse(figure.querySelector("script").textContent);
   const drawn = Bokeh.require("document/document").Document.from_json(item.doc);
   const plot = drawn.roots()[0];
-  for (const { data_source: source } of plot.renderers) {
-    sources.set(source.name, source);
-    if (lines[source.name]) source.data = lines[source.name];
-  }
+  for (const { data_source: source } of plot.renderers) sources.set(source.name, source);
   plots.push([figure, plot]);
   paint();
   const place = figure.querySelector(".canvas");
   place.replaceChildren();
-  await Bokeh.embed.add_document_standalone(drawn, place);
+  figure.dataset.drawn = "true";
+  return Bokeh.embed.add_document_standalone(drawn, place);
 }
 
-async function add(lines) {
+const SMOOTHED = "~"; // behind a source: the same line, smoothed (training/points.py)
+const named = (source, run) =>
+  !run ? source : source.endsWith(SMOOTHED) ? `${source.slice(0, -1)}:${run}${SMOOTHED}` : `${source}:${run}`;
+
+async function add(lines, { run, isWhole }) {
+  const found = new Map(Object.entries(lines).map(([source, points]) => [named(source, run), points]));
   for (const figure of curves.querySelectorAll(".chart")) {
-    const places = [...figure.querySelectorAll("[data-source]")].filter(({ dataset }) => lines[dataset.source]);
+    const places = [...figure.querySelectorAll("[data-source]")].filter(({ dataset }) => found.has(dataset.source));
     if (!places.length) continue;
-    const isNew = !sources.has(places[0].dataset.source);
-    if (isNew) await draw(figure, lines);
+    if (!figure.dataset.drawn) await draw(figure);
     for (const place of places) {
       const name = place.dataset.source;
-      if (!isNew) sources.get(name).stream(lines[name]);
-      place.textContent = Number(lines[name].y.at(-1).toPrecision(3));
+      for (const each of [name, name + SMOOTHED]) {
+        if (!found.has(each) || !sources.has(each)) continue;
+        const source = sources.get(each);
+        if (isWhole || source.get_length() === 0) source.data = found.get(each);
+        else source.stream(found.get(each));
+      }
+      place.textContent = Number(found.get(name).y.at(-1).toPrecision(3));
       place.dataset.points = sources.get(name).get_length();
     }
   }
 }
 
 // The server sends only what lies after the last step that is here, and says when there will be no more.
-async function follow(after) {
+async function follow(feed, after) {
+  const { points: address, run } = feed.dataset;
   let wait = 2000;
   try {
-    const answer = await fetch(`${curves.dataset.points}?after=${after}`);
+    const answer = await fetch(`${address}&after=${after}`);
     if (!answer.ok) throw new Error(answer.statusText);
     const found = await answer.json();
-    await add(found.lines);
+    await add(found.lines, { run, isWhole: found.is_whole });
     after = found.after;
-    if (found.is_finished) { curves.dataset.finished = "true"; return; }
+    if (found.is_finished) {
+      feed.dataset.finished = "true";
+      if (!curves.querySelector("[data-points]:not([data-finished])")) curves.dataset.finished = "true";
+      return;
+    }
   } catch (error) {
     wait = 10_000; // the server is away, or restarts: the curves stay, and go on when it is back
     console.warn("curves:", error.message);
   }
-  setTimeout(follow, wait, after);
+  setTimeout(follow, wait, feed, after);
 }
 
 if (curves) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  follow(-1);
+  for (const feed of curves.querySelectorAll("[data-points]")) follow(feed, -1);
 }

@@ -31,7 +31,7 @@ from annotation.models import (
     WebhookDelivery,
 )
 from tests.training import rows
-from training.models import ModelVersion, Round, Run
+from training.models import ModelVersion, Round, Run, Sweep
 
 ROLES = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
 PEOPLE = ("nobody", "charlie", *ROLES)
@@ -64,6 +64,7 @@ class World:
     voiding: Voiding
     file: Import
     run: Run
+    sweep: Sweep
     a: ModelVersion
     b: ModelVersion
     round: Round
@@ -87,6 +88,7 @@ class World:
             "judged": ("pk", self.project.tasks.questions().filter(num_judged__gt=0).earliest("pk").pk),
             "import": ("pk", self.file.pk),
             "run": ("pk", self.run.pk),
+            "sweep": ("pk", self.sweep.pk),
             "version": ("pk", self.b.pk),
             "round": ("pk", self.round.pk),
             "chart": ("chart", "reward"),
@@ -107,7 +109,12 @@ class World:
         """instead: values of parts, by the word in `needs`, that are not this world's."""
         parts = self.parts()
         values = {parts[need][0]: instead.get(need, parts[need][1]) for need in expected.needs.split()}
-        return reverse(name, kwargs=values) + expected.query.format(a=self.a.pk, b=self.b.pk)
+        return reverse(name, kwargs=values) + expected.query.format(
+            a=self.a.pk, b=self.b.pk, sweep="&run=".join(self._seeds())
+        )
+
+    def _seeds(self) -> list[str]:
+        return [str(pk) for pk in self.sweep.runs.order_by("pk").values_list("pk", flat=True)]
 
     def browser(self, person: str, *, checks_csrf: bool = False) -> Client:
         client = Client(enforce_csrf_checks=checks_csrf)
@@ -147,6 +154,10 @@ def make_world(people: dict[str, User], *, slug: str = "support") -> World:
     tuned.name = "zebra-tuned"
     tuned.save(update_fields=["name"])
     assert tuned.run
+    sweep = Sweep.objects.create(project=project, created_by=dana)
+    other_seed = rows.run(project, "policy", model=base, reward_model=scorer, snapshot=frozen, config={"seed": 1})
+    rows.metrics(other_seed, 40)
+    sweep.runs.add(tuned.run, other_seed)
 
     judged, gold, repeat = made_for(alice, project, prompts[2], by=dana)
     answers = [rows.answer(prompts[3], f"Answer {number}.", source=f"zebra-{number}") for number in range(2)]
@@ -165,6 +176,7 @@ def make_world(people: dict[str, User], *, slug: str = "support") -> World:
         voiding=project.voidings.create(annotator=alice, reason="guessed", voided_by=dana),
         file=imports.keep_upload(project, sent, by=dana),
         run=tuned.run,
+        sweep=sweep,
         a=base,
         b=tuned,
         round=rows.round_of(tuned, base, tasks=[last]),

@@ -158,6 +158,9 @@ EXPECTED = {
     "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:run_new": Expected(ADMINS, query="?project=support&kind=reward", post=ADMINS_SEND),
     "training:run": Expected(REVIEWERS, "run"),
+    "training:overlay": Expected(EVERYBODY, query="?run={sweep}"),  # a sentence for whoever may not see them
+    "training:sweep": Expected(REVIEWERS, "sweep"),
+    "training:sweep_curves": Expected(REVIEWERS, "sweep"),
     "training:run_curves": Expected(REVIEWERS, "run"),
     "training:run_csv": Expected(REVIEWERS, "run"),
     "training:run_table": Expected(REVIEWERS, "run chart"),

@@ -1,25 +1,18 @@
-"""What of a run is drawn: which charts a kind of run has, and the points of their lines, thinned for the screen.
+"""What of a run is drawn: which charts a kind of run has, and what their lines and axes are.
 
-The page draws empty charts (training/charts.py) and asks for points: all of them once, then only those after the last
-step it has. A line of more than MAX_POINTS keeps the lowest and the highest point of each stretch, so that no spike
-disappears.
+The page draws empty charts (training/charts.py) and asks for their points (training/points.py).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from training.models import Metric, Run
-
-MAX_POINTS = 2_000
-"""Points a line at most, whatever the run's length."""
+from training.models import Run
 
 Text = str | Promise
 Values = dict[str, float]
@@ -39,6 +32,11 @@ def _root_kl(step: int, values: Values) -> float | None:
 class Line:
     metric: str
     label: Text
+
+
+def of(kind: str, settings: Values) -> list[Chart]:
+    """The charts that a run of this kind with these settings can have."""
+    return [chart for chart in CHARTS[kind] if chart.is_for(settings)]
 
 
 def _always(_settings: Values) -> bool:
@@ -80,9 +78,9 @@ class Chart:
     is_for: Callable[[Values], bool] = _always
     """Whether a run of these settings can have it; an empty chart would promise what never comes."""
 
-    def source(self, line: Line) -> str:
-        """The name under which the page finds the line's points."""
-        return f"{self.key}:{line.metric}"
+    def source(self, line: Line, run: str = "") -> str:
+        """The name under which the page finds the line's points; `run` where several runs lie over one another."""
+        return f"{self.key}:{line.metric}" + (f":{run}" if run else "")
 
 
 POLICY = (
@@ -229,71 +227,3 @@ CHARTS: dict[str, tuple[Chart, ...]] = {
     Run.Kind.EVALUATE: (),
     Run.Kind.COMPARE: (),
 }
-
-
-@dataclass(frozen=True)
-class Points:
-    """One line: its x and its y, of the same length."""
-
-    x: list[float] = dataclasses.field(default_factory=list)
-    y: list[float] = dataclasses.field(default_factory=list)
-
-
-def rows(run: Run, *, after: int = -1) -> list[tuple[int, Values]]:
-    """(step, values) of every step after `after`, in order."""
-    found = Metric.objects.filter(run=run, step__gt=after).order_by("step")
-    return list(found.values_list("step", "values"))
-
-
-def points(rows: Iterable[tuple[int, Values]], chart: Chart, line: Line, *, limit: int = MAX_POINTS) -> Points:
-    """The line's points, thinned to at most `limit`; steps that did not measure the metric have none."""
-    pairs = []
-    for step, values in rows:
-        x = chart.x(step, values)
-        if x is not None and line.metric in values:
-            pairs.append((x, values[line.metric]))
-    kept = thin(pairs, limit)
-    return Points([_short(x) for x, _y in kept], [_short(y) for _x, y in kept])
-
-
-def thin(pairs: Sequence[tuple[float, float]], limit: int) -> list[tuple[float, float]]:
-    """At most `limit` of the (x, y) pairs, in order: the first, the last, and of each stretch its lowest and highest.
-
-    limit: at least 4.
-    """
-    if len(pairs) <= limit:
-        return list(pairs)
-    inner = range(1, len(pairs) - 1)
-    num_stretches = (limit - 2) // 2
-    kept = [0]
-    for stretch in range(num_stretches):
-        indices = inner[stretch * len(inner) // num_stretches : (stretch + 1) * len(inner) // num_stretches]
-        lowest = min(indices, key=lambda index: pairs[index][1])
-        highest = max(indices, key=lambda index: pairs[index][1])
-        kept += sorted({lowest, highest})
-    kept.append(len(pairs) - 1)
-    return [pairs[index] for index in kept]
-
-
-def table(rows: Sequence[tuple[int, Values]], chart: Chart, *, num_rows: int = 20) -> list[dict[str, Any]]:
-    """The chart in numbers: at most `num_rows` steps, evenly spaced over those that have a value, the last among them.
-
-    Each row: {"step", "x", "cells": one value or None a line}.
-    """
-    metrics = [line.metric for line in chart.lines]
-    measured = [
-        (step, values)
-        for step, values in rows
-        if any(metric in values for metric in metrics) and chart.x(step, values) is not None
-    ]
-    last = len(measured) - 1
-    chosen = sorted({round(index * last / (num_rows - 1)) for index in range(num_rows)}) if last >= 0 else []
-    return [
-        {"step": step, "x": chart.x(step, values), "cells": [values.get(metric) for metric in metrics]}
-        for step, values in (measured[index] for index in chosen)
-    ]
-
-
-def _short(number: float) -> float:
-    """Six digits are more than a screen shows, and half the bytes."""
-    return float(f"{number:.6g}")

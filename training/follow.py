@@ -16,6 +16,7 @@ from django.db import transaction
 
 from training.actions import register_version, storable
 from training.models import Metric, ModelVersion, Run, Sample
+from training.points import keep_blocks
 from training.rlhf.rundir import RunDir, read_events
 
 Event = dict[str, Any]
@@ -54,6 +55,7 @@ def _keep_metrics(run: Run, events: Sequence[Event]) -> None:
     Metric.objects.bulk_create(
         rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["time", "values"]
     )
+    keep_blocks(run, steps)
 
 
 def _keep_samples(run: Run, events: Sequence[Event]) -> None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Project
+from training.actions import MOST_SEEDS
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.config import KINDS, FieldHelp, SettingError, describe, from_dict
 
@@ -31,6 +32,9 @@ SCORED = {Run.Kind.POLICY, Run.Kind.GENERATE, Run.Kind.EVALUATE}
 
 NEED_SNAPSHOT = {Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.ILQL}
 """Kinds of run that learn from labels; the others can do with the project's prompts alone."""
+
+SWEPT = {Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.POLICY, Run.Kind.DPO, Run.Kind.ILQL}
+"""Kinds of run that learn: their result depends on the seed."""
 
 MAX_SNAPSHOTS = 12
 
@@ -56,6 +60,17 @@ class RunForm(forms.Form):
         self.settings = [setting for setting in describe(KINDS[kind]) if not setting.filled_by_app]
         for setting in self.settings:
             self.fields[setting.name] = draw(setting)
+        if self.kind in SWEPT:
+            self.fields["num_seeds"] = forms.IntegerField(
+                label=_("Number of seeds"),
+                min_value=1,
+                max_value=MOST_SEEDS,
+                initial=1,
+                required=False,
+                help_text=_(
+                    "More than one starts as many runs that differ in their seed alone, and shows their spread."
+                ),
+            )
         self._suggest()
         for field in self.fields.values():
             field.widget.attrs.pop("required", None)

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from annotation.models import Judgment, Project, Task
 from annotation.models.work import JudgmentQuerySet
-from training.curves import thin
 from training.diff_report import histogram
 from training.models import Generation, Metric, ModelVersion, Round, Run, Snapshot
+from training.points import Point, thin
 from training.reward_report import RewardReport
 from training.win_rates import WinRate, win_rates
 
@@ -252,7 +252,8 @@ def curve(run: Run, metric: str) -> list[tuple[float, float]]:
     """(step, value) of one metric, thinned; the database hands out that one value a row and not all of them."""
     rows = Metric.objects.filter(run=run, values__has_key=metric).order_by("step")
     values = rows.annotate(value=KT(f"values__{metric}")).values_list("step", "value")
-    return thin([(step, float(value)) for step, value in values], CURVE_POINTS)
+    thinned = thin([Point(step, 0.0, float(value)) for step, value in values], CURVE_POINTS)
+    return [(point.step, point.value) for point in thinned]
 
 
 def _pk(row: Snapshot | ModelVersion | None) -> int | None:

@@ -69,7 +69,7 @@ def test_bad_input_gets_a_sentence(reader: Client, run: Run) -> None:
 
 def test_ten_thousand_steps_are_thinned_on_the_server(reader: Client, run: Run, django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
     rows.metrics(run, 10_000, first=21)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         answer = reader.get(f"/runs/{run.pk}/curves.json")
     lengths = {name: len(line["x"]) for name, line in answer.json()["lines"].items()}
     assert max(lengths.values()) <= curves.MAX_POINTS

@@ -3,6 +3,7 @@
 from training.actions.publishing import publish_responses, send_to_annotators, storable
 from training.actions.rounds import publish_round, why_nothing
 from training.actions.runs import (
+    MOST_SEEDS,
     POLICIES,
     cancel_run,
     fail_stale_runs,
@@ -10,11 +11,13 @@ from training.actions.runs import (
     rerun,
     resume_run,
     start_run,
+    start_sweep,
     trainer_config,
 )
 from training.actions.versions import promote, register_version
 
 __all__ = [
+    "MOST_SEEDS",
     "POLICIES",
     "cancel_run",
     "fail_stale_runs",
@@ -27,6 +30,7 @@ __all__ = [
     "resume_run",
     "send_to_annotators",
     "start_run",
+    "start_sweep",
     "storable",
     "trainer_config",
     "why_nothing",

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.models import AuditEntry, Project, User, Verb
-from training.models import ModelVersion, Run, Snapshot
+from training.models import ModelVersion, Run, Snapshot, Sweep
 from training.rlhf import config as rlhf
 
 POLICIES = (ModelVersion.Kind.BASE, ModelVersion.Kind.POLICY)
@@ -147,6 +147,25 @@ def trainer_config(run: Run) -> rlhf.Config:
     if run.kind == Run.Kind.EVALUATE and run.model and run.model.kind == ModelVersion.Kind.POLICY and run.model.parent:
         values |= {"reference_model": run.model.parent.location, "reference_revision": run.model.parent.revision}
     return rlhf.from_dict(run.kind, values)
+
+
+MOST_SEEDS = 8
+
+
+@transaction.atomic
+def start_sweep(
+    project: Project, *, kind: str, config: Mapping[str, Any], by: User | None, num_seeds: int, **inputs: Any
+) -> Sweep:
+    """Queue runs that differ in their seed alone: the given one and those after it."""
+    if not 2 <= num_seeds <= MOST_SEEDS:
+        raise ValueError(_("A sweep has 2 to %(most)s seeds: change their number.") % {"most": MOST_SEEDS})
+    sweep = Sweep.objects.create(project=project, created_by=by)
+    for number in range(num_seeds):
+        seeded = {**config, "seed": int(config.get("seed", 0)) + number}
+        run = start_run(project, kind=kind, config=seeded, by=by, **inputs)
+        run.sweep = sweep
+        run.save(update_fields=["sweep"])
+    return sweep
 
 
 @transaction.atomic

@@ -3,14 +3,16 @@ say of the answers of both (comparing), and what people are asked about that (ro
 """
 
 from training.models.comparing import Likelihood
+from training.models.metrics import Metric, MetricBlock
 from training.models.rounds import Round, RoundTask
-from training.models.runs import Metric, Run, Sample, Snapshot, SnapshotJudgment
+from training.models.runs import Run, Sample, Snapshot, SnapshotJudgment, Sweep
 from training.models.versions import Generation, ModelVersion, StageChange
 
 __all__ = [
     "Generation",
     "Likelihood",
     "Metric",
+    "MetricBlock",
     "ModelVersion",
     "Round",
     "RoundTask",
@@ -19,4 +21,5 @@ __all__ = [
     "Snapshot",
     "SnapshotJudgment",
     "StageChange",
+    "Sweep",
 ]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -92,6 +94,20 @@ class SnapshotJudgment(models.Model):
         return f"{self.judgment} in {self.snapshot}"
 
 
+class Sweep(models.Model):
+    """Runs that differ in their seed alone: how much of a result is luck."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="sweeps")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"Sweep {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("training:sweep", args=[self.pk])
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: User) -> RunQuerySet:
         """Runs of projects in which the user is at least a reviewer."""
@@ -159,6 +175,7 @@ class Run(models.Model):
         "training.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="runs_compared",
         help_text="Of a compare run: what its model is compared with.",
     )  # fmt: skip
+    sweep = models.ForeignKey(Sweep, null=True, blank=True, on_delete=models.SET_NULL, related_name="runs")
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     queued_at = models.DateTimeField(default=timezone.now, help_text="When its message was last sent to the workers.")
@@ -188,9 +205,17 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("training:run", args=[self.pk])
+
     @property
     def folder(self) -> Path:
         return settings.RUNS_DIR / str(self.pk)
+
+    @property
+    def chart_settings(self) -> dict[str, Any]:
+        """What decides which charts it has: its settings, and whether a model watches."""
+        return {**self.config, "watcher": self.watcher_id}
 
     @property
     def num_simulated(self) -> int:
@@ -214,22 +239,6 @@ class Run(models.Model):
         if moved:
             self.refresh_from_db()
         return moved == 1
-
-
-class Metric(models.Model):
-    """All the values a run wrote for one step: one row a step keeps 20 curves of 100,000 points affordable."""
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
-    step = models.PositiveIntegerField()
-    time = models.FloatField(help_text="Unix seconds.")
-    values = models.JSONField()
-
-    class Meta:
-        ordering = ["step"]
-        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_metric_row_per_step")]
-
-    def __str__(self) -> str:
-        return f"{self.run} step {self.step}"
 
 
 class Sample(models.Model):

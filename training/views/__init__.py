@@ -6,6 +6,7 @@ from training.views.dashboard import dashboard
 from training.views.freeze import freeze
 from training.views.models import model, models, promote
 from training.views.rounds import round_new, round_page
+from training.views.overlay import overlay, sweep, sweep_curves
 from training.views.run import run, run_cancel, run_csv, run_curves, run_resume, run_table
 from training.views.runs import run_new, runs
 
@@ -18,6 +19,7 @@ __all__ = [
     "freeze",
     "model",
     "models",
+    "overlay",
     "promote",
     "round_new",
     "round_page",
@@ -29,4 +31,6 @@ __all__ = [
     "run_resume",
     "run_table",
     "runs",
+    "sweep",
+    "sweep_curves",
 ]

@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Role
-from training import actions, charts, curves, reports
+from training import actions, charts, curves, points, reports
 from training.models import Metric, Run
 from training.tasks import execute_run
+from training.views.looking import Looking
 from training.views.requests import PersonRequest, asked_number, find_run, poll
 
 
@@ -33,10 +34,10 @@ def run(request: PersonRequest, pk: int) -> HttpResponse:
     if request.htmx:
         context["changed"] = page.changed_since(request.GET.get("seen", ""))
         return poll(request, "training/run.html#live", context, state=page.state, is_over=run.is_finished)
-    pairs = zip(curves.CHARTS[run.kind], charts.items(run.kind), strict=True)
-    settings = {**run.config, "watcher": run.watcher_id}
-    drawn = ((chart, item) for chart, item in pairs if chart.is_for(settings))
-    return render(request, "training/run.html", {**context, "charts": list(drawn)})
+    look = Looking.asked(request.GET)
+    drawn = curves.of(run.kind, run.chart_settings)
+    pairs = list(zip(drawn, charts.items(drawn, look.charts()), strict=True))
+    return render(request, "training/run.html", {**context, "look": look, "charts": pairs})
 
 
 @login_required
@@ -48,18 +49,10 @@ def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
     after = -1 if request.GET.get("after", "-1") == "-1" else asked_number(request.GET, "after")
     if after is None:
         return JsonResponse({"error": _("after must be a whole number: the last step that you have.")}, status=400)
-    # Whether it has ended was read before its points: no point written in between is missed. The newest step of an
-    # unfinished run waits, because a second line of its events may still bring more of its values.
-    rows = curves.rows(run, after=after)
-    rows = rows if run.is_finished else rows[:-1]
-    lines = {
-        chart.source(line): {"x": found.x, "y": found.y}
-        for chart in curves.CHARTS[run.kind]
-        for line in chart.lines
-        if (found := curves.points(rows, chart, line)).x
-    }
-    last = rows[-1][0] if rows else after
-    return JsonResponse({"lines": lines, "after": last, "is_finished": run.is_finished})
+    # Whether it has ended was read before its points: no point written in between is missed.
+    found = points.lines(run, curves.CHARTS[run.kind], after=after, view=Looking.asked(request.GET).view)
+    lines = {source: {"x": line.x, "y": line.y} for source, line in found.lines.items()}
+    return JsonResponse({"lines": lines, "after": found.last, "is_finished": run.is_finished})
 
 
 @login_required
@@ -71,7 +64,7 @@ def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
     if drawn is None:
         raise Http404(_("This run has no such chart."))
     template = "training/run_table.html" + ("#table" if request.htmx else "")
-    return render(request, template, {"run": run, "chart": drawn, "rows": curves.table(curves.rows(run), drawn)})
+    return render(request, template, {"run": run, "chart": drawn, "rows": points.table(run, drawn)})
 
 
 @login_required

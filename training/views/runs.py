@@ -15,7 +15,7 @@ from annotation.models import Project, Role
 from training import actions
 from training.forms import RunForm
 from training.loop import Loop
-from training.models import Run
+from training.models import Run, Sweep
 from training.tasks import execute_run
 from training.views.requests import (
     PersonRequest,
@@ -73,8 +73,8 @@ def run_new(request: PersonRequest) -> HttpResponse:
     form = RunForm(request.POST or None, project=project, kind=kind, initial=chosen_inputs(request))
     if earlier:
         form.initial_from(earlier)
-    if form.is_valid() and (run := _start(request, form)):
-        return redirect("training:run", pk=run.pk)
+    if form.is_valid() and (started := _start(request, form)):
+        return redirect(started)
     context = {
         "form": form,
         "project": project,
@@ -104,13 +104,18 @@ def chosen_inputs(request: PersonRequest) -> dict[str, int]:
     return {key: number for key, number in numbers.items() if number is not None}
 
 
-def _start(request: PersonRequest, form: RunForm) -> Run | None:
-    """The queued run, or None with the verb's sentence on the form."""
+def _start(request: PersonRequest, form: RunForm) -> Run | Sweep | None:
+    """The queued run, or the runs of several seeds; None with the verb's sentence on the form."""
     inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model", "watcher")}
+    asked: dict[str, Any] = {"kind": form.kind, "config": form.cleaned_data["config"], "by": request.user, **inputs}
+    num_seeds = form.cleaned_data.get("num_seeds") or 1
     try:
-        run = actions.start_run(
-            form.project, kind=form.kind, config=form.cleaned_data["config"], by=request.user, **inputs
-        )
+        if num_seeds > 1:
+            sweep = actions.start_sweep(form.project, num_seeds=num_seeds, **asked)
+            for run in sweep.runs.all():
+                execute_run.delay_on_commit(run.pk)
+            return sweep
+        run = actions.start_run(form.project, **asked)
     except ValueError as error:
         form.add_error(None, str(error))
         return None
