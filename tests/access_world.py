@@ -113,8 +113,8 @@ class World:
             a=self.a.pk, b=self.b.pk, sweep="&run=".join(self._seeds())
         )
 
-    def _seeds(self) -> list[str]:
-        return [str(pk) for pk in self.sweep.runs.order_by("pk").values_list("pk", flat=True)]
+    def _seeds(self) -> str:
+        return "&run=".join(str(pk) for pk in self.sweep.runs.order_by("pk").values_list("pk", flat=True))
 
     def browser(self, person: str, *, checks_csrf: bool = False) -> Client:
         client = Client(enforce_csrf_checks=checks_csrf)

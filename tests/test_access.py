@@ -162,6 +162,7 @@ EXPECTED = {
     "training:sweep": Expected(REVIEWERS, "sweep"),
     "training:sweep_curves": Expected(REVIEWERS, "sweep"),
     "training:run_curves": Expected(REVIEWERS, "run"),
+    "training:run_fit": Expected(REVIEWERS, "run"),
     "training:run_csv": Expected(REVIEWERS, "run"),
     "training:run_table": Expected(REVIEWERS, "run chart"),
     "training:run_cancel": Expected(ADMINS_CHANGE, "run", method="post"),

@@ -69,7 +69,17 @@ def _item(chart: curves.Chart, look: Look, _language: str | None) -> dict[str, A
         for number, line in enumerate(chart.lines):
             dash = DASHES[number % len(DASHES)] if look.runs else "solid"
             _draw(plot, chart, line, run=run, dash=dash, look=look)
+    if not look.runs:
+        for line in chart.beside:
+            _draw_beside(plot, chart, line)
     return json_item(plot, target=f"chart-{chart.key}")
+
+
+def _draw_beside(plot: Any, chart: curves.Chart, line: curves.Line) -> None:
+    """A line to compare with, dashed, with its band where it has one."""
+    source = ColumnDataSource({"x": [], "y": [], "low": [], "high": []}, name=chart.source(line))
+    plot.varea("x", "low", "high", source=source, fill_alpha=0.12, name=line.metric)
+    plot.line("x", "y", source=source, line_width=1.5, line_dash="dashed", name=line.metric)
 
 
 def _draw(plot: Any, chart: curves.Chart, line: curves.Line, *, run: str, dash: str, look: Look) -> None:

@@ -70,6 +70,8 @@ class Chart:
     note: Text = ""
     x_label: Text = STEP
     x: Callable[[int, Values], float | None] = _step
+    beside: tuple[Line, ...] = ()
+    """Lines that are worked out and not measured; they have a source each and points of their own."""
     is_path: bool = False
     """A walk through the plane, drawn with its points, and not a curve over the steps."""
     is_share: bool = False
@@ -118,6 +120,7 @@ POLICY = (
         x_label=_("√KL"),
         x=_root_kl,
         is_path=True,
+        beside=(Line("best_of_n", _("best of n of the start")), Line("fit", _("fit, 95 % band"))),
     ),
     Chart(
         "reward_parts",

@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
+from training import over_optimisation
 from training.diffs import WordDiff, word_diff
 from training.doctor import Finding, examine
 from training.models import ModelVersion, Run, Sample, Snapshot
@@ -123,6 +124,12 @@ class RunPage:
     def findings(self) -> list[Finding]:
         """What the run doctor says."""
         return examine(self.run)
+
+    @functools.cached_property
+    def peak(self) -> tuple[float, float] | None:
+        """√KL and reward where the fit foresees the best of this run; None where it foresees none."""
+        found = over_optimisation.of_run(self.run) if self.run.kind == Run.Kind.POLICY else None
+        return found.peak if found and found.is_peak_near else None
 
     @property
     def figures(self) -> list[Figure]:

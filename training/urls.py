@@ -10,6 +10,7 @@ app_name = "training"
 run_urls = [
     path("", views.run, name="run"),
     path("curves.json", views.run_curves, name="run_curves"),
+    path("fit.json", views.run_fit, name="run_fit"),
     path("curves.csv", views.run_csv, name="run_csv"),
     path("table/<slug:chart>/", views.run_table, name="run_table"),
     path("cancel/", views.run_cancel, name="run_cancel"),

@@ -9,7 +9,7 @@ from django.test import Client
 from annotation.models import Project, User
 from tests.training import rows
 from tests.training.fence import Cast, check
-from training import curves
+from training import points
 from training.models import Run
 
 
@@ -72,7 +72,7 @@ def test_ten_thousand_steps_are_thinned_on_the_server(reader: Client, run: Run, 
     with django_assert_max_num_queries(8):
         answer = reader.get(f"/runs/{run.pk}/curves.json")
     lengths = {name: len(line["x"]) for name, line in answer.json()["lines"].items()}
-    assert max(lengths.values()) <= curves.MAX_POINTS
+    assert max(lengths.values()) <= points.MAX_POINTS
     assert min(lengths.values()) > 1_000
     assert len(answer.content) < 1_000_000
 

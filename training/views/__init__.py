@@ -7,7 +7,7 @@ from training.views.freeze import freeze
 from training.views.models import model, models, promote
 from training.views.rounds import round_new, round_page
 from training.views.overlay import overlay, sweep, sweep_curves
-from training.views.run import run, run_cancel, run_csv, run_curves, run_resume, run_table
+from training.views.run import run, run_cancel, run_csv, run_curves, run_fit, run_resume, run_table
 from training.views.runs import run_new, runs
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "run_cancel",
     "run_csv",
     "run_curves",
+    "run_fit",
     "run_new",
     "run_resume",
     "run_table",

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import Role
-from training import actions, charts, curves, points, reports
+from training import actions, charts, curves, over_optimisation, points, reports
 from training.models import Metric, Run
 from training.tasks import execute_run
 from training.views.looking import Looking
@@ -53,6 +53,17 @@ def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
     found = points.lines(run, curves.CHARTS[run.kind], after=after, view=Looking.asked(request.GET).view)
     lines = {source: {"x": line.x, "y": line.y} for source, line in found.lines.items()}
     return JsonResponse({"lines": lines, "after": found.last, "is_finished": run.is_finished})
+
+
+@login_required
+@require_safe
+def run_fit(request: PersonRequest, pk: int) -> JsonResponse:
+    """What lies beside reward against √KL, whole each time: best of n, the fit and its band."""
+    run = find_run(request, pk)
+    found: dict[str, Any] = {}
+    for chart in curves.of(run.kind, run.chart_settings):
+        found |= over_optimisation.lines(run, chart) if chart.beside else {}
+    return JsonResponse({"lines": found, "is_whole": True, "after": -1, "is_finished": run.is_finished})
 
 
 @login_required
