@@ -5,8 +5,8 @@ from training.views.compare_verbs import compare_generate, compare_send, compare
 from training.views.dashboard import dashboard
 from training.views.freeze import freeze
 from training.views.models import model, models, promote
-from training.views.rounds import round_new, round_page
 from training.views.overlay import overlay, sweep, sweep_curves
+from training.views.rounds import round_new, round_page
 from training.views.run import run, run_cancel, run_csv, run_curves, run_fit, run_resume, run_table
 from training.views.runs import run_new, runs
 
