@@ -15,8 +15,8 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("fields", "run_config", "policy_config", "config", "rundir"),
-    *("data", "packing", "activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
+    *("fields", "run_config", "policy_config", "config", "rundir", "launch", "distributed", "data", "packing"),
+    *("activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
     *("generate", "evaluate", "compare", "environment", "boards", "__main__"),

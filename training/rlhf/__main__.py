@@ -1,23 +1,26 @@
 """The command: python -m training.rlhf KIND RUN_DIR [--parent PID]
 
-KIND is sft, reward, dpo, ilql, policy, generate, evaluate or compare. Everything it reads and writes lies in
-RUN_DIR; run again after a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a
-checkpoint written, and the run ends as cancelled. Exit codes:
-0 done or cancelled, 1 our error, 2 the person's, 75 interrupted (run it again).
+KIND is sft, reward, dpo, ilql, policy, generate, evaluate or compare. Everything it reads and writes lies in RUN_DIR;
+run again after a kill, it goes on from the newest checkpoint. SIGTERM or Ctrl-C: the step is finished, a checkpoint
+written, and the run ends as cancelled (SIGUSR1: as interrupted). With the setting `processes` above 1 torchrun starts
+this command once for each of them. Exit codes: 0 done or cancelled, 1 our error, 2 the person's, 75 interrupted (run
+it again).
 """
 
 import argparse
 import os
 import signal
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
-from training.rlhf.config import KINDS, Config
+from training.rlhf.config import KINDS, Config, TrainingConfig
+from training.rlhf.launch import end_with_parent, is_launched, launch, note_end, rank
 from training.rlhf.rundir import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -25,6 +28,7 @@ from training.rlhf.rundir import (
     EXIT_USER_ERROR,
     EventLog,
     RunDir,
+    SilentLog,
     StopCheck,
     Stopped,
     StopReason,
@@ -38,19 +42,19 @@ class StopFlag:
 
     def __init__(self, parent: int | None) -> None:
         self._parent = parent
-        self._cancelled = False
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sign, self._cancel)
+        self._reason: StopReason | None = None
+        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(sign, self._note)
 
     def __call__(self) -> StopReason | None:
-        if self._cancelled:
-            return "cancelled"
+        if self._reason:
+            return self._reason
         if self._parent is not None and os.getppid() != self._parent:
             return "interrupted"  # whoever takes the run over must not find an orphan still training in its folder
         return None
 
-    def _cancel(self, _sign: int, _frame: FrameType | None) -> None:
-        self._cancelled = True
+    def _note(self, sign: int, _frame: FrameType | None) -> None:
+        self._reason = "interrupted" if sign == signal.SIGUSR1 else "cancelled"
 
 
 def main(arguments: list[str] | None = None, *, lock_wait_seconds: float = 60.0) -> int:
@@ -64,23 +68,48 @@ def main(arguments: list[str] | None = None, *, lock_wait_seconds: float = 60.0)
         print(f"{given.run_dir} is not a folder: name one with a config.json.", file=sys.stderr)  # noqa: T201
         return EXIT_USER_ERROR
     run = RunDir(given.run_dir)
+    if is_launched():
+        end_with_parent()
     with _errors_into(run.stderr) as person:
         try:
-            with run.lock(wait_seconds=lock_wait_seconds), run.open_events() as events:
-                return _run_and_report(given.kind, run, events, stop, person)
+            processes = _processes(given.kind, run)
+            if processes > 1 and not is_launched():
+                return launch(given.kind, run, processes, stop)
+            with _held(run, lock_wait_seconds) as events:
+                code = _run_and_report(given.kind, run, events, stop, person)
         except ValueError as error:  # the folder is in use: its events belong to the other process
             print(error, file=person)
-            return EXIT_USER_ERROR
+            code = EXIT_USER_ERROR
+    if rank() == 0:
+        note_end(code)
+    return code
+
+
+def _processes(kind: str, run: RunDir) -> int:
+    try:
+        return int(getattr(run.read_config(kind), "processes", 1))
+    except ValueError:
+        return 1  # the run itself says what is wrong with its config
+
+
+@contextmanager
+def _held(run: RunDir, lock_wait_seconds: float) -> Iterator[EventLog]:
+    """The folder and its events; of several processes the first one alone writes, the others into the void."""
+    if rank() == 0:
+        with run.lock(wait_seconds=lock_wait_seconds), run.open_events() as events:
+            run.remove_leftovers()
+            yield events
+    else:
+        with tempfile.TemporaryDirectory() as scratch, SilentLog() as events:
+            run.artifact = Path(scratch) / run.artifact.name
+            yield events
 
 
 def _run_and_report(kind: str, run: RunDir, events: EventLog, stop: StopCheck, person: TextIO) -> int:
     """Run to the end and leave exactly one sentence about it; the exit code."""
     try:
-        run.remove_leftovers()
         config = run.read_config(kind)
-        trainer = _trainer(kind, config)
-        with _boards(run, config, events):
-            summary = trainer(config, run, events, stop)
+        summary = _run(kind, config, run, events, stop)
     except Stopped as stopped:
         if stopped.reason == "interrupted":
             return EXIT_INTERRUPTED
@@ -90,9 +119,14 @@ def _run_and_report(kind: str, run: RunDir, events: EventLog, stop: StopCheck, p
         with run.stderr.open("a", encoding="utf-8") as log:
             traceback.print_exc(file=log)
         sentence, is_theirs = explained(error)
-        events.error(sentence, owner="user" if is_theirs else "plumbline")
-        print(sentence, file=person)
-        return EXIT_USER_ERROR if is_theirs else EXIT_OUR_ERROR
+        owner: Literal["user", "plumbline"] = "user" if is_theirs else "plumbline"
+        code = EXIT_USER_ERROR if is_theirs else EXIT_OUR_ERROR
+        if rank():
+            note_end(code, sentence, owner=owner)
+        else:
+            events.error(sentence, owner=owner)
+            print(sentence, file=person)
+        return code
     events.done(status="succeeded", summary=summary)
     return EXIT_DONE
 
@@ -152,10 +186,16 @@ def _trainer(kind: str, config: Config) -> Trainer:
     return evaluate
 
 
-def _boards(run: RunDir, config: Config, events: EventLog) -> AbstractContextManager[None]:
+def _run(kind: str, config: Config, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
+    """The loop of the kind, with the other processes where there are several, and with the boards."""
+    trainer = _trainer(kind, config)
     from training.rlhf.boards import boards  # noqa: PLC0415 - loads torch, as trainers do
+    from training.rlhf.distributed import agreed, joined  # noqa: PLC0415
 
-    return boards(run, config, events)
+    if is_launched() and not isinstance(config, TrainingConfig):
+        raise ValueError(f"a {kind} run works in one process: start it without torchrun.")
+    with joined(config.device), nullcontext() if rank() else boards(run, config, events):
+        return trainer(config, run, events, agreed(stop))
 
 
 class _errors_into:

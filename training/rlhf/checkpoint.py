@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from training.rlhf.config import Config, to_dict
 from training.rlhf.data import data_hash
+from training.rlhf.distributed import cut_like, fill, from_first, whole
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, discard, new_folder, write_text
 
 NUM_KEPT = 2
 TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors")
-CHANGEABLE = {"checkpoint_every", "micro_batch_size", "activation_checkpointing"}
+CHANGEABLE = {"checkpoint_every", "micro_batch_size", "activation_checkpointing", "processes"}
 """Settings that a resumed run may change, for want of memory, say: what is learned does not depend on them."""
 
 
@@ -92,19 +93,28 @@ class Checkpoints:
 
 
 def save_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> Path:
-    """Write the state as checkpoints/step_000200, say so in the events, and delete what is no longer kept."""
+    """Write the state as checkpoints/step_000200, say so in the events, and delete what is no longer kept.
+
+    Of several processes each gives its shards, and the first one writes.
+    """
     path = run.checkpoint_path(state.step)
+    tensors = (_weights(state), _optimizer_tensors(state), _random_states(state))
+    from_first(lambda: _write(path, dict(zip(TENSOR_FILES, tensors, strict=True)), events, state, question))
+    events.checkpoint(step=state.step, path=path.relative_to(run.path).as_posix())
+    from_first(lambda: _discard_old(run, state))
+    return path
+
+
+def _write(
+    path: Path, files: Mapping[str, dict[str, Tensor]], events: EventLog, state: LoopState, question: Mapping[str, Any]
+) -> None:
     with new_folder(path) as folder:
-        save_file(_weights(state), folder / "weights.safetensors")
-        save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
-        save_file(_random_states(state), folder / "random.safetensors")
+        for name, tensors in files.items():
+            save_file(tensors, folder / name)
         hashes = {name: data_hash(folder / name) for name in TENSOR_FILES}
         record = {"step": state.step, "progress": state.progress, "asked": question, "files": hashes}
         write_text(folder / "state.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
         events.sync()  # or a power cut could leave the steps and take what was said of them
-    events.checkpoint(step=state.step, path=path.relative_to(run.path).as_posix())
-    _discard_old(run, state)
-    return path
 
 
 def _discard_old(run: RunDir, state: LoopState) -> None:
@@ -119,7 +129,7 @@ def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, ques
 
     ValueError with a sentence when settings or data are not those that the checkpoint was made with.
     """
-    path = _newest_sound(run, events)
+    path = from_first(lambda: _newest_sound(run, events))
     if path is None:
         return False
     record = json.loads((path / "state.json").read_text(encoding="utf-8"))
@@ -135,13 +145,13 @@ def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, ques
     best = state.progress.get("best_step")
     if best is not None and best != state.step and not _is_sound(run, events, best, BEST_IS_LOST):
         forget_best(state)
-    _discard_old(run, state)
+    from_first(lambda: _discard_old(run, state))
     return True
 
 
 def _newest_sound(run: RunDir, events: EventLog) -> Path | None:
     for step, path in reversed(run.whole_checkpoints()):
-        if _is_sound(run, events, step, "the run goes on from the one before it, or from the start"):
+        if _look_at(run, events, step, "the run goes on from the one before it, or from the start"):
             return path
     return None
 
@@ -169,6 +179,10 @@ def forget_best(state: LoopState) -> None:
 
 def _is_sound(run: RunDir, events: EventLog, step: int, consequence: str) -> bool:
     """Whether the checkpoint is as it was written; if not, it is put aside, with a warning that says what follows."""
+    return from_first(lambda: _look_at(run, events, step, consequence))
+
+
+def _look_at(run: RunDir, events: EventLog, step: int, consequence: str) -> bool:
     path = run.checkpoint_path(step)
     fault = damage(path)
     if not fault:
@@ -203,7 +217,7 @@ def load_weights(checkpoint: Path, name: str, module: nn.Module) -> None:
     saved = load_file(checkpoint / "weights.safetensors")
     with torch.no_grad():
         for key, weight in _trainable(module).items():
-            weight.copy_(saved[f"{name}/{key}"])
+            fill(weight, saved[f"{name}/{key}"])
 
 
 def _trainable(module: nn.Module) -> dict[str, Tensor]:
@@ -212,29 +226,50 @@ def _trainable(module: nn.Module) -> dict[str, Tensor]:
 
 def _weights(state: LoopState) -> dict[str, Tensor]:
     return {
-        f"{name}/{key}": weight.detach().cpu().contiguous()
+        f"{name}/{key}": whole(weight.detach()).cpu().contiguous()
         for name, module in state.modules.items()
         for key, weight in _trainable(module).items()
     }
 
 
 def _optimizer_tensors(state: LoopState) -> dict[str, Tensor]:
+    names = _weight_names(state)
     return {
-        f"{name}/{index}/{key}": torch.as_tensor(value).cpu().contiguous()
-        for name, optimizer in state.optimizers.items()
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
+        f"{owner}/{names[weight]}/{key}": whole(torch.as_tensor(value)).cpu().contiguous()
+        for owner, optimizer in state.optimizers.items()
+        for weight in _weights_of(optimizer)
+        for key, value in optimizer.state.get(weight, {}).items()
     }
 
 
 def _fill_optimizers(state: LoopState, saved: dict[str, Tensor]) -> None:
-    for name, optimizer in state.optimizers.items():
-        values: dict[int, dict[str, Tensor]] = {}
+    """By the weights' names: how an optimizer groups its weights depends on the number of processes."""
+    names = _weight_names(state)
+    for owner, optimizer in state.optimizers.items():
+        found: dict[str, dict[str, Tensor]] = {}
         for full_key, tensor in saved.items():
-            owner, index, key = full_key.rsplit("/", 2)
-            if owner == name:
-                values.setdefault(int(index), {})[key] = tensor
+            name, key = full_key.removeprefix(f"{owner}/").rsplit("/", 1)
+            if full_key.startswith(f"{owner}/"):
+                found.setdefault(name, {})[key] = tensor
+        values = {
+            index: {
+                key: cut_like(tensor, weight) if tensor.shape == weight.shape and tensor.dim() else tensor
+                for key, tensor in found[names[weight]].items()
+            }
+            for index, weight in enumerate(_weights_of(optimizer))
+            if names[weight] in found
+        }
         optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
+
+
+def _weights_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def _weight_names(state: LoopState) -> dict[Tensor, str]:
+    return {
+        weight: f"{name}/{key}" for name, module in state.modules.items() for key, weight in _trainable(module).items()
+    }
 
 
 def _random_states(state: LoopState) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from training.rlhf.advantages import (
     whiten,
 )
 from training.rlhf.config import PolicyConfig
+from training.rlhf.distributed import share, summed
 from training.rlhf.heads import Picked, ValueHead, head_of, picked_logprobs
 from training.rlhf.losses import token_entropy, token_logprobs
 from training.rlhf.model import ScalarModel, adapters_off, precision
@@ -165,6 +166,12 @@ def hear(
     return Said(*said, values)
 
 
+def my_rows(piece: Tensor) -> tuple[Tensor, float]:
+    """This process's rows of a micro-batch, and their weight (distributed.share)."""
+    mine = share(piece.tolist())
+    return piece.new_tensor(mine.rows), mine.weight
+
+
 @torch.no_grad()
 def appraise(
     actors: Actors,
@@ -184,17 +191,20 @@ def appraise(
     dtype = torch.promote_types(next(actors.policy.parameters()).dtype, torch.float32)
     logprobs, ref_logprobs, entropy, values = torch.zeros(4, *mask.shape, dtype=dtype, device=mask.device)
     plan = plan_pass(responses, config, epoch=0, step=step, is_packed=actors.is_packed)
-    for rows in (rows for minibatch in plan for rows in minibatch):
+    for piece in (piece for minibatch in plan for piece in minibatch):
+        rows, weight = my_rows(piece)
         width = int(counts[rows].sum(1).max())
         part, part_counts = responses.take(rows, width=width), counts[rows, :width]
         said = hear(actors, part, part_counts, config, with_entropy=True)
         with precision(mask.device, config.dtype), reference_policy(actors) as reference:
             of_reference = response_logprobs(reference, part, temperature=config.temperature)
-        logprobs[rows, :width] = as_grid(said.logprobs, part.mask)
-        entropy[rows, :width] = as_grid(said.entropy, part.mask)
-        ref_logprobs[rows, :width] = as_grid(of_reference, part.mask)
+        logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
+        entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
+        ref_logprobs[rows, :width] = weight * as_grid(of_reference, part.mask)
         if said.values is not None:
-            values[rows, :width] = as_grid(said.values, part_counts)
+            values[rows, :width] = weight * as_grid(said.values, part_counts)
+    for grid in (logprobs, ref_logprobs, entropy, values):
+        summed(grid)  # of zeros and each process's own rows
 
     scores = paid_scores(raw_scores.to(dtype), responses, config)
     kl = kl_estimate(logprobs, ref_logprobs, config.kl_in_reward_estimator)

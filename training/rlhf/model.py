@@ -35,6 +35,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from training.rlhf.distributed import full_state, rank
 from training.rlhf.packing import enable_packing, packed_states, packs
 from training.rlhf.rundir import write_text
 
@@ -309,7 +310,13 @@ def save_model(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBas
     whole = merged(model)
     inner = whole.inner if isinstance(whole, ScalarModel) else whole
     assert isinstance(inner, PreTrainedModel)
-    inner.save_pretrained(folder)
+    state = full_state(inner)  # all processes: their shards are asked of each other
+    if rank():
+        return
+    if state is None:
+        inner.save_pretrained(folder)
+    else:
+        inner.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     record: dict[str, Any] = {"kind": "reward" if isinstance(whole, ScalarModel) else "policy", **about}
     if isinstance(whole, ScalarModel):

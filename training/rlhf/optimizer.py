@@ -5,12 +5,13 @@ The learning rate is a pure function of the step, so nothing about it has to be 
 
 import math
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from training.rlhf.config import TrainingConfig
+from training.rlhf.distributed import alike, clip_gradients, sum_gradients
 
 BETAS = (0.9, 0.999)
 
@@ -25,11 +26,11 @@ class StepReport(NamedTuple):
 def make_optimizer(models: Iterable[nn.Module], config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW over all trainable weights; weight decay on matrices only (norms and biases are vectors)."""
     weights = [weight for model in models for weight in model.parameters() if weight.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [weight for weight in weights if weight.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [weight for weight in weights if weight.dim() < 2], "weight_decay": 0.0},
     ]
-    filled = [group for group in groups if group["params"]]
+    filled = [{**group, "params": sort} for group in groups for sort in alike(group["params"])]
     return torch.optim.AdamW(filled, lr=config.learning_rate, betas=BETAS, eps=config.adam_eps, fused=True)
 
 
@@ -65,7 +66,8 @@ def take_step(
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     max_norm = config.max_grad_norm or math.inf
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(weights, max_norm))
+    sum_gradients(weights)
+    grad_norm = clip_gradients(weights, max_norm)
     for name, value in (("loss", loss), ("gradient", grad_norm)):
         if not math.isfinite(value):
             raise ValueError(

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from training.rlhf.config import PolicyConfig
-from training.rlhf.experience import Actors, Experience, hear, plan_pass
+from training.rlhf.distributed import every
+from training.rlhf.experience import Actors, Experience, hear, my_rows, plan_pass
 from training.rlhf.losses import kl_loss, policy_loss, value_loss
 from training.rlhf.optimizer import take_step
 
@@ -119,7 +120,8 @@ def accumulate_gradient(
     num_tokens = sum(int(experience.responses.mask[rows].sum()) for rows in minibatch)
     num_values = sum(int(experience.value_mask[rows].sum()) for rows in minibatch)
     seen = []
-    for rows in minibatch:
+    for piece in minibatch:
+        rows, weight = my_rows(piece)
         part = experience.take(rows)
         mask, counts = part.responses.mask, part.value_mask
         said = hear(actors, part.responses, counts, config, with_entropy=config.entropy_coef > 0)
@@ -152,7 +154,7 @@ def accumulate_gradient(
                 said.values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range
             )
             loss = loss + config.value_coef * squares.sum() / num_values
-        loss.backward()
+        (weight * loss).backward()
         ratio = surrogate.ratio
         change = (logprobs.detach() - old).square().sum()
         of_part = [
@@ -162,8 +164,9 @@ def accumulate_gradient(
             ratio.sum(),
             change,
         ]
-        seen.append(torch.stack([*(value.double() for value in of_part), ratio.min().double(), ratio.max().double()]))
-    table = torch.stack(seen).cpu()
+        ends = [ratio.min().double(), ratio.max().double()]
+        seen.append(torch.stack([*(weight * value.double() for value in of_part), *ends]))
+    table = torch.cat(every(torch.stack(seen).cpu()))
     sums = _Sums(num_tokens, num_values, *table[:, :5].sum(0).tolist())
     return sums, _Ratios(lowest=float(table[:, 5].min()), highest=float(table[:, 6].max()))
 

@@ -68,6 +68,9 @@ class TrainingConfig(RunConfig):
     """Decoupled decay (AdamW) of the weight matrices; norms and biases are left alone."""
     checkpoint_every: int = bounded(50, at_least=1)
     """Optimizer steps (policy runs: rollout steps) between checkpoints. A killed run loses at most these."""
+    processes: int = bounded(1, at_least=1)
+    """Processes that share every step, one a GPU; with lora_rank each holds the whole model, else weights, gradients
+    and optimizer are cut into shards. The result stays the same but for rounding."""
     lora_rank: int = bounded(0, at_least=0)
     """Rank of the LoRA adapters on all linear layers; 0 trains every weight."""
     lora_alpha: float = bounded(16.0, above=0)

@@ -250,6 +250,24 @@ class EventLog:
             listener(event)
 
 
+class SilentLog(EventLog):
+    """For the processes of a run that do not hold its folder: what they say, the first one says."""
+
+    def __init__(self) -> None:
+        self.last_seq = 0
+        self.listeners = []
+        self._first_progress = None
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def _append(self, type_: str, **fields: Any) -> None:
+        pass
+
+
 def read_events(path: str | Path, offset: int) -> tuple[list[dict[str, Any]], int]:
     """The complete lines from byte `offset` on, and the offset to ask for next. A missing file has no events yet."""
     try:

@@ -14,11 +14,13 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.data import Encoded, pad_rows
+from training.rlhf.distributed import every, num_processes
 from training.rlhf.heads import head_of, picked_logprobs, trunk_of
 from training.rlhf.losses import token_logprobs
 from training.rlhf.model import forward_names
@@ -232,6 +234,20 @@ def _right_padded(
         logprobs=logprobs,
         ended=ended,
     )
+
+
+def gathered(mine: Responses | None, *, pad_id: int, device: torch.device) -> Responses:
+    """The responses of all processes, in their order, where each sampled some; None: this one sampled none."""
+    if num_processes() == 1:
+        assert mine is not None
+        return mine
+    sent = None if mine is None else Responses(*(field.cpu() for field in mine))
+    parts = [part for part in every(sent) if part is not None]
+    width = max(part.tokens.shape[1] for part in parts)
+    padded = [
+        part._replace(tokens=F.pad(part.tokens, (0, width - part.tokens.shape[1]), value=pad_id)) for part in parts
+    ]
+    return Responses(*(torch.cat(fields).to(device) for fields in zip(*padded, strict=True)))
 
 
 def given_responses(rows: Sequence[Encoded], *, stop_id: int, device: torch.device) -> Responses:

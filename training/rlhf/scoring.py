@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.config import PolicyConfig, ScoredConfig
 from training.rlhf.data import Encoder, Messages, pad_rows
+from training.rlhf.distributed import share, summed
 from training.rlhf.model import ScalarModel, precision, same_tokens
 from training.rlhf.packing import packs, pieces
 from training.rlhf.sampling import Responses
@@ -91,10 +92,14 @@ class Scorer:
             device=heads.device,
             is_packed=packs(self.reward.trunk),
         ):
-            batch = pad_rows([rows[row] for row in part], side="right").to(heads.device)
+            mine = share(part)
+            if not mine.weight:
+                continue
+            batch = pad_rows([rows[row] for row in mine.rows], side="right").to(heads.device)
             with precision(heads.device, self._config.dtype):
                 raw = self.reward.head_scores(batch.tokens, batch.mask)
-            heads[part] = self.reward.normalised_heads(raw).float()
+            heads[mine.rows] = self.reward.normalised_heads(raw).float()
+        heads = summed(heads)
         std = heads.std(1, correction=0) if self.reward.num_heads > 1 else None
         return Scores(together(heads, self._config), std)
 

@@ -29,6 +29,7 @@ from training.rlhf.data import (
     plan_batches,
     read_preferences,
 )
+from training.rlhf.distributed import distributed_over_all, every, share, total_of_all
 from training.rlhf.losses import dpo_loss, ipo_loss
 from training.rlhf.measures import ScoredPair, accuracy, held_out_report
 from training.rlhf.model import (
@@ -98,6 +99,7 @@ def train_dpo(config: DPOConfig, run: RunDir, events: EventLog, stop: StopCheck)
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
     if config.activation_checkpointing:
         make_again(model)
+    distributed_over_all(model, config)
     optimizer = make_optimizer([model], config)
 
     # 3. Where an earlier process of this run stopped.
@@ -190,14 +192,17 @@ def accumulate_gradient(
     cost = pass_cost(reference.device)
     length = _pair_length(batch)
     for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=length, pass_cost=cost):
-        pairs = [batch[index] for index in piece]
+        mine = share(piece)
+        pairs = [batch[index] for index in mine.rows]
         ratios = logratios(model, pairs, config)
-        losses = pair_losses(ratios.logratio, reference[piece], pairs, config)
+        losses = pair_losses(ratios.logratio, reference[mine.rows], pairs, config)
         weight = torch.tensor([pair.weight for pair in pairs], dtype=losses.dtype, device=losses.device)
-        loss = (weight * losses).sum() / total_weight
+        loss = mine.weight * (weight * losses).sum() / total_weight
         loss.backward()
         total += loss.item()
-        scored += scored_pairs(pairs, config.beta * (ratios.logratio.detach() - reference[piece]))
+        if mine.weight:
+            scored += scored_pairs(pairs, config.beta * (ratios.logratio.detach() - reference[mine.rows]))
+    total, scored = total_of_all(total), [pair for part in every(scored) for pair in part]
     right = accuracy(scored)
     margin = sum(abs(pair.difference) for pair in scored) / len(scored)
     return total, {"loss/train": total, "dpo/margin": margin, **({"train/accuracy": right.value} if right else {})}

@@ -28,6 +28,7 @@ from training.rlhf.advantages import KLController, explained_variance, kl_estima
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder, Prompt, data_hash, of_split, read_prompts
+from training.rlhf.distributed import block, distributed_over_all, held_whole
 from training.rlhf.experience import Actors, Experience, appraise, reference_policy, seeded
 from training.rlhf.heads import ValueHead, head_of
 from training.rlhf.losses import masked_mean
@@ -50,7 +51,7 @@ from training.rlhf.packing import packs
 from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.rewards import Paid, Reward
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
-from training.rlhf.sampling import Responses, as_grid, response_logprobs, sample
+from training.rlhf.sampling import Responses, as_grid, gathered, response_logprobs, sample
 from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
 
 
@@ -180,16 +181,20 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
     if config.activation_checkpointing:
         make_again(policy)
+    distributed_over_all(model, config)
     if config.shares_trunk:
         head = value_head(policy).to(device)
         return Actors(model, reference, head, make_optimizer([model, head], config), None), scorer
     value = starting_value(config, tokenizer, device) if config.has_value_model else None
-    if config.lora_rank and value is not None:
+    if value is None:
+        return Actors(model, reference, None, make_optimizer([model], config), None), scorer
+    if config.lora_rank:
         add_lora(value, rank=config.lora_rank, alpha=config.lora_alpha)
-    if config.activation_checkpointing and value is not None:
+    if config.activation_checkpointing:
         make_again(value)
-    of_value = make_optimizer([value], config) if value is not None else None
-    return Actors(model, reference, value, make_optimizer([model], config), of_value), scorer
+    distributed_over_all(value, config)
+    of_policy, of_value = (make_optimizer([trained], config) for trained in (model, value))
+    return Actors(model, reference, value, of_policy, of_value), scorer
 
 
 def value_head(policy: nn.Module) -> ValueHead:
@@ -252,17 +257,26 @@ def sample_responses(
     tokenizer: PreTrainedTokenizerBase,
     generator: torch.Generator,
 ) -> Responses:
-    """One response to each prompt of the batch, from the distribution that the update will see."""
-    with precision(next(actors.policy.parameters()).device, config.dtype):
-        return sample(
-            actors.policy,
-            [tokens for _, tokens in batch],
-            stop_ids=[tokenizer.eos_token_id],
-            pad_id=tokenizer.eos_token_id,
-            max_tokens=config.max_response_tokens,
-            temperature=config.temperature,
-            generator=generator,
-        )
+    """One response to each prompt of the batch, from the distribution that the update will see.
+
+    Of several processes each answers a block of the prompts, with the random numbers that one process would give them.
+    """
+    mine = block(len(batch))
+    torch.rand(mine.start * config.max_response_tokens, generator=generator, dtype=torch.float64)
+    device = next(actors.policy.parameters()).device
+    answered = None
+    with held_whole(actors.policy), precision(device, config.dtype):
+        if batch[mine]:
+            answered = sample(
+                actors.policy,
+                [tokens for _, tokens in batch[mine]],
+                stop_ids=[tokenizer.eos_token_id],
+                pad_id=tokenizer.eos_token_id,
+                max_tokens=config.max_response_tokens,
+                temperature=config.temperature,
+                generator=generator,
+            )
+    return gathered(answered, pad_id=tokenizer.eos_token_id, device=device)
 
 
 @torch.no_grad()

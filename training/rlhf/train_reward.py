@@ -19,6 +19,7 @@ from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import data_hash, pass_cost, plan_batches
+from training.rlhf.distributed import distributed_over_all, every, share, total_of_all
 from training.rlhf.held_out import calibrate, doubts, measure, normalise, score_pairs, scored_pairs
 from training.rlhf.losses import centering_penalty, preference_loss
 from training.rlhf.measures import ScoredPair, accuracy
@@ -134,6 +135,7 @@ def start_model(config: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Sca
         add_lora(model, rank=config.lora_rank, alpha=config.lora_alpha)
     if config.activation_checkpointing:
         make_again(model)
+    distributed_over_all(model, config)
     return model
 
 
@@ -152,22 +154,25 @@ def accumulate_gradient(
     counts = resample_counts([pair.prompt_id for pair in batch], num_heads=num_heads, seed=config.seed)
     cost = pass_cost(next(model.parameters()).device)
     for piece in pieces(batch, size=config.micro_batch_size, pass_cost=cost):
-        pairs = [batch[index] for index in piece]
+        mine = share(piece)
+        pairs = [batch[index] for index in mine.rows]
         with context:
             scores = score_pairs(model, pairs)
         target, margin, weight = (
             scores.a.new_tensor([getattr(pair, name) for pair in pairs])[:, None]
             for name in ("target", "margin", "weight")
         )
-        seen = weight * weight.new_tensor([counts[index] for index in piece])
+        seen = weight * weight.new_tensor([counts[index] for index in mine.rows])
         losses = preference_loss(scores.a, scores.b, target, margin=margin, label_smoothing=config.label_smoothing)
         loss = (seen * losses).mean(1).sum() / total_weight
         if config.centering:
             loss = loss + config.centering * centering_penalty(scores.a, scores.b).mean(1).sum() / len(batch)
+        loss = mine.weight * loss
         loss.backward()
         total += loss.item()
-        scored += scored_pairs(pairs, scores.difference.detach())
-    right = accuracy(scored)
+        scored += scored_pairs(pairs, scores.difference.detach()) if mine.weight else []
+    right = accuracy([pair for part in every(scored) for pair in part])
+    total = total_of_all(total)
     return total, {"loss/train": total, **({"train/accuracy": right.value} if right else {})}
 
 

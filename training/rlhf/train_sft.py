@@ -29,6 +29,7 @@ from training.rlhf.data import (
     plan_batches,
     read_demonstrations,
 )
+from training.rlhf.distributed import distributed_over_all, share, total_of_all
 from training.rlhf.model import (
     add_lora,
     choose_device,
@@ -121,7 +122,11 @@ def start_model(config: SFTConfig, tokenizer: PreTrainedTokenizerBase) -> nn.Mod
     refuse_foreign_tokenizer(policy, tokenizer)
     if config.activation_checkpointing:
         make_again(policy)
-    return add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha) if config.lora_rank else policy
+    model: nn.Module = policy
+    if config.lora_rank:
+        model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
+    distributed_over_all(model, config)
+    return model
 
 
 def accumulate_gradient(
@@ -132,11 +137,12 @@ def accumulate_gradient(
     total = 0.0
     cost = pass_cost(next(model.parameters()).device)
     for piece in micro_batches(range(len(rows)), size=micro_batch_size, length=_row_length(rows), pass_cost=cost):
+        mine = share(piece)
         with context:
-            loss = response_loss_sum(model, [rows[index] for index in piece]) / num_tokens
+            loss = mine.weight * response_loss_sum(model, [rows[index] for index in mine.rows]) / num_tokens
         loss.backward()
         total += loss.item()
-    return total
+    return total_of_all(total)
 
 
 def response_loss_sum(model: nn.Module, rows: Sequence[Encoded]) -> Tensor:
