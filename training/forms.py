@@ -22,7 +22,10 @@ ESSENTIAL: dict[str, tuple[str, ...]] = {
         *("algorithm", "total_episodes", "rollout_batch_size", "learning_rate", "kl_coef", "max_response_tokens"),
         *("temperature", "lora_rank", "seed"),
     ),
-    Run.Kind.GENERATE: ("samples_per_prompt", "temperature", "max_response_tokens", "split", "seed"),
+    Run.Kind.GENERATE: (
+        *("samples_per_prompt", "temperature", "max_response_tokens", "split", "seed", "backend", "server"),
+        "server_model",
+    ),
     Run.Kind.EVALUATE: ("split", "batch_size", "max_response_tokens", "seed"),
 }
 """The settings that people turn first; all others lie folded up below them."""

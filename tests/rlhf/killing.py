@@ -18,10 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
-from training.rlhf import checkpoint, train_dpo, train_policy, train_reward, train_sft
+from training.rlhf import checkpoint, train_dpo, train_ilql, train_policy, train_reward, train_sft
 from training.rlhf.__main__ import main as command
 
-LOADED = (train_dpo, train_policy, train_reward, train_sft)
+LOADED = (train_dpo, train_ilql, train_policy, train_reward, train_sft)
 """Here once, so that no life has to load them."""
 LARGEST_FILE = 100_000
 """Bytes: about that of the largest files in the checkpoints of the tests' models."""

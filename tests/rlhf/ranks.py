@@ -16,11 +16,12 @@ from training.rlhf.launch import rank as launched_rank
 from training.rlhf.model import add_lora, load_policy
 from training.rlhf.rundir import RunDir, SilentLog
 from training.rlhf.train_dpo import train_dpo
+from training.rlhf.train_ilql import train_ilql
 from training.rlhf.train_policy import train_policy
 from training.rlhf.train_reward import train_reward
 from training.rlhf.train_sft import response_loss_sum, train_sft
 
-LOOPS = {"sft": train_sft, "reward": train_reward, "dpo": train_dpo, "policy": train_policy}
+LOOPS = {"sft": train_sft, "reward": train_reward, "dpo": train_dpo, "ilql": train_ilql, "policy": train_policy}
 ROWS = [Encoded([1, 2, 3 + i], [5 + i] * (1 + i) + [2]) for i in range(5)]
 PIECES = [[0, 1, 2], [3], [4]]  # a piece of one row leaves a process with nothing to do
 """Of float64: the gradients of these rows."""

@@ -62,10 +62,11 @@ def test_two_processes_have_the_curve_of_one(both, kind, way):
     expected = curve(alone)
     assert len(expected) > 8
     assert curve(together) == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    own, its = (load_file(run.artifact / "model.safetensors") for run in (together, alone))
-    assert own.keys() == its.keys()
-    for name, weight in its.items():
-        torch.testing.assert_close(own[name], weight, rtol=1e-4, atol=1e-5)
+    for file in alone.artifact.rglob("*.safetensors"):
+        own, its = load_file(together.artifact / file.relative_to(alone.artifact)), load_file(file)
+        assert own.keys() == its.keys()
+        for name, weight in its.items():
+            torch.testing.assert_close(own[name], weight, rtol=1e-4, atol=1e-5)
     assert [path.name for _, path in together.whole_checkpoints()] == [
         path.name for _, path in alone.whole_checkpoints()
     ]

@@ -1,6 +1,6 @@
 """A run of any kind, killed at random moments as often as chance will have it, ends as if nobody had touched it.
 
-`PLUMBLINE_KILLED_RUNS=100 python -m pytest tests/rlhf/test_kill.py` takes a hundred runs of each kind instead of five.
+`PLUMBLINE_KILLED_RUNS=100 python -m pytest tests/rlhf/test_kill.py` takes a hundred runs of each kind instead of four.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.rlhf.nano import demonstration_lines, environment, events_of, make_ru
 from training.rlhf.model import load_tokenizer, new_scalar, save_model
 from training.rlhf.rundir import RunDir, new_folder
 
-NUM_RUNS = int(os.environ.get("PLUMBLINE_KILLED_RUNS", "5"))
+NUM_RUNS = int(os.environ.get("PLUMBLINE_KILLED_RUNS", "4"))
 CLOCKS = ("time/", "speed/", "memory/")
 SHARED = {"device": "cpu", "num_threads": 1, "checkpoint_every": 1, "learning_rate": 5e-3}
 PAIRS = {"max_steps": 5, "batch_size": 4, "evaluate_every": 2}
@@ -25,6 +25,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sft": {"max_steps": 5, "batch_size": 4, "evaluate_every": 2},
     "reward": {**PAIRS, "lora_rank": 2},
     "dpo": PAIRS,
+    "ilql": PAIRS,
     "policy": {
         "num_steps": 4, "rollout_batch_size": 4, "num_minibatches": 2, "ppo_epochs": 2, "max_response_tokens": 4,
         "kl_controller": "adaptive", "kl_target": 0.5, "kl_horizon": 50, "sample_every": 2, "num_sample_prompts": 2,

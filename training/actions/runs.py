@@ -8,6 +8,7 @@ sends it too.
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -104,6 +105,11 @@ def _checked_start(model: ModelVersion | None, kind: str) -> ModelVersion:
             _("%(model)s is a %(kind)s: choose a base model or a policy.")
             % {"model": model, "kind": model.get_kind_display()}
         )
+    if model.is_served and kind != Run.Kind.GENERATE:
+        raise ValueError(
+            _("%(model)s lives on a server and can only answer prompts: choose a model that is here.")
+            % {"model": model}
+        )
     if model.run and model.run.kind == Run.Kind.ILQL and kind not in CHANGES_NOTHING:
         raise ValueError(
             _("%(model)s is steered by token values (ILQL) and cannot be trained on: choose the model it came from.")
@@ -146,7 +152,27 @@ def trainer_config(run: Run) -> rlhf.Config:
         values |= {"reference_model": run.reference.location, "reference_revision": run.reference.revision}
     if run.kind == Run.Kind.EVALUATE and run.model and run.model.kind == ModelVersion.Kind.POLICY and run.model.parent:
         values |= {"reference_model": run.model.parent.location, "reference_revision": run.model.parent.revision}
-    return rlhf.from_dict(run.kind, values)
+    config = rlhf.from_dict(run.kind, values)
+    _refuse_server(run, config)
+    return config
+
+
+def _refuse_server(run: Run, config: rlhf.Config) -> None:
+    """ValueError where a run would ask a server that the operator has not named, or none where it needs one."""
+    backend = getattr(config, "backend", "model")
+    if run.model and run.model.is_served and backend == "model":
+        raise ValueError(
+            _("%(model)s is answered for by a server: set backend to openai, and server to its address.")
+            % {"model": run.model}
+        )
+    if backend == "openai" and getattr(config, "server", "") not in settings.MODEL_SERVERS:
+        raise ValueError(
+            _(
+                "server must be an address that this Plumbline may ask (%(allowed)s). Whoever runs it adds others with "
+                "MODEL_SERVERS."
+            )
+            % {"allowed": ", ".join(settings.MODEL_SERVERS) or _("there is none yet")}
+        )
 
 
 MOST_SEEDS = 8

@@ -29,6 +29,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.filter(kind=ModelVersion.Kind.REWARD)
 
 
+SERVED = "served"
+"""The revision of a model that a server has and we do not: `location` is what it is called there."""
+
+
 class ModelVersion(models.Model):
     """A base, policy or reward model with its parent, its run, its artifact and its stage."""
 
@@ -72,6 +76,10 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_served(self) -> bool:
+        return self.revision == SERVED
 
     @property
     def folder(self) -> Path:

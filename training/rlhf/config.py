@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from training.rlhf.fields import ONE_OF, FieldHelp, SettingError, app_filled, bounded, describe, nearest
 from training.rlhf.policy_config import PolicyConfig
@@ -152,6 +153,33 @@ class GenerateConfig(ScoredConfig):
     """Divides the logits; 0 always takes the likeliest token."""
     split: Literal["all", "train", "validation", "test"] = "all"
     """Which of prompts.jsonl are answered."""
+    backend: Literal["model", "openai"] = "model"
+    """Who writes: the model itself, or a server that speaks OpenAI's protocol (vLLM, llama.cpp, Ollama) and serves
+    it."""
+    server: str = ""
+    """Base address of that server, as http://127.0.0.1:8000/v1."""
+    server_model: str = ""
+    """What the model is called there; empty takes `model`, the folder that vLLM serves or a served model's name."""
+    server_concurrency: int = bounded(8, at_least=1, at_most=256)
+    """Answers asked of the server at once."""
+    server_timeout: int = bounded(120, at_least=1)
+    """Seconds to wait for one answer before it is asked for again."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backend == "model":
+            return
+        try:
+            address = urlsplit(self.server)
+            is_address = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address or address.username or address.password or address.query or address.fragment:
+            raise SettingError(
+                "server must be the address of an OpenAI-compatible server, as http://127.0.0.1:8000/v1, without a "
+                "password in it, got '%(value)s'.",
+                value=self.server,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@
 Reads config.json and prompts.jsonl. Each line of responses.jsonl is one answer: prompt_id, prompt, sample (its number
 among the answers to that prompt), text, num_tokens, ended, logprob (the sum over its tokens, in nats, at the sampling
 temperature) and, with a reward model, reward (its normalised score; with several heads also reward_std, how far they
-disagree). The file appears whole or not at all; a run that was killed begins again and writes the same answers.
+disagree). The file appears whole or not at all; a run that was killed begins again and writes the same answers. With
+the backend openai a server writes them (served.py), and what it has answered is not asked again.
 """
 
 import random
@@ -16,7 +17,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.config import GenerateConfig
-from training.rlhf.data import Encoder, Messages, Prompt, of_split, read_prompts
+from training.rlhf.data import Encoded, Encoder, Messages, Prompt, of_split, read_prompts
 from training.rlhf.model import (
     choose_device,
     load_scalar,
@@ -25,8 +26,9 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
 )
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl
-from training.rlhf.sampling import Responses, sample
+from training.rlhf.sampling import Responses, given_responses, sample
 from training.rlhf.scoring import Scorer, response_texts
+from training.rlhf.served import Asked, ChatServer
 from training.rlhf.steering import load_writer
 
 
@@ -42,6 +44,9 @@ def generate(config: GenerateConfig, run: RunDir, events: EventLog, stop: StopCh
     """Answer every prompt of the split and return the summary; raises Stopped, with nothing written, when asked to
     stop.
     """
+    if config.backend == "openai":
+        return generate_by_server(config, run, events, stop)
+
     # 1. The prompts, as tokens.
     tokenizer = load_tokenizer(config.model, config.revision)
     encoder = Encoder(
@@ -77,6 +82,58 @@ def generate(config: GenerateConfig, run: RunDir, events: EventLog, stop: StopCh
     # 4. The file.
     write_jsonl(run.responses, lines)
     return summary(lines)
+
+
+def generate_by_server(config: GenerateConfig, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
+    """The same from a server, whose answers have no log-probability; a stopped run keeps those that it has."""
+    prompts = of_split(read_prompts(run.prompts), config.split)
+    requests = [
+        Asked(prompt.id, number, prompt.messages) for prompt in prompts for number in range(config.samples_per_prompt)
+    ]
+    kept = run.path / "served.jsonl"
+    served = ChatServer(config).answers(
+        requests, kept=kept, stop=stop, told=lambda step: events.progress(step=step, total_steps=len(requests))
+    )
+    lines = [
+        {
+            "prompt_id": request.prompt_id,
+            "prompt": request.messages,
+            "sample": request.sample,
+            "text": answer.text.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            "num_tokens": answer.num_tokens,
+            "ended": answer.ended,
+            "logprob": None,
+        }
+        for request, answer in zip(requests, served, strict=True)
+    ]
+    if config.reward_model:
+        lines = scored(lines, config, events)
+    write_jsonl(run.responses, lines)
+    kept.unlink()
+    return summary(lines)
+
+
+def scored(lines: list[dict[str, Any]], config: GenerateConfig, events: EventLog) -> list[dict[str, Any]]:
+    """The lines with the reward model's score of their texts, read with its own tokenizer."""
+    device = choose_device(config.device)
+    tokenizer = load_tokenizer(config.reward_model)
+    encoder = Encoder(
+        tokenizer, max_prompt_tokens=config.max_prompt_tokens, max_response_tokens=4 * config.max_response_tokens
+    )
+    scorer = Scorer(load_scalar(config.reward_model, device=device), tokenizer, tokenizer, config)
+    found = []
+    for start in range(0, len(lines), config.batch_size):
+        batch = lines[start : start + config.batch_size]
+        rows = []
+        for line in batch:
+            row = encoder.encode(line["prompt"], line["text"])
+            rows.append(row if line["ended"] or len(row.response) == 1 else Encoded(row.prompt, row.response[:-1]))
+        responses = given_responses(rows, stop_id=tokenizer.eos_token_id, device=device)
+        values = of_reward_model(scorer, [line["prompt"] for line in batch], responses)
+        found += [line | {name: column[row] for name, column in values.items()} for row, line in enumerate(batch)]
+    for sentence in encoder.warnings():
+        events.warning(sentence)
+    return found
 
 
 def answer(

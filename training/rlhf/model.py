@@ -310,13 +310,9 @@ def save_model(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBas
     whole = merged(model)
     inner = whole.inner if isinstance(whole, ScalarModel) else whole
     assert isinstance(inner, PreTrainedModel)
-    state = full_state(inner)  # all processes: their shards are asked of each other
+    save_weights(folder, inner)
     if rank():
         return
-    if state is None:
-        inner.save_pretrained(folder)
-    else:
-        inner.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     record: dict[str, Any] = {"kind": "reward" if isinstance(whole, ScalarModel) else "policy", **about}
     if isinstance(whole, ScalarModel):
@@ -329,6 +325,13 @@ def save_model(folder: Path, model: nn.Module, tokenizer: PreTrainedTokenizerBas
         "peft": peft.__version__,
     }
     write_text(folder / "plumbline.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def save_weights(folder: Path, model: PreTrainedModel) -> None:
+    """Weights and config as transformers loads them. Of several processes all ask for the shards, the first writes."""
+    state = full_state(model)
+    if rank() == 0:
+        model.save_pretrained(folder, **({} if state is None else {"state_dict": state}))
 
 
 def read_about(model: str) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.model import load_policy, load_trunk, merged, num_embeddings_of, read_about, save_model
+from training.rlhf.distributed import rank
+from training.rlhf.model import (
+    load_policy,
+    load_trunk,
+    merged,
+    num_embeddings_of,
+    read_about,
+    save_model,
+    save_weights,
+)
 from training.rlhf.values import QHeads, ValueTower, make_head
 
 VALUES = "values"
@@ -94,7 +103,9 @@ def save_steered(
     save_model(folder, policy.reference, tokenizer, about={**about, "steering": {"beta": policy.beta}})
     trunk = merged(policy.tower.trunk)
     assert isinstance(trunk, PreTrainedModel)
-    trunk.save_pretrained(folder / VALUES)
+    save_weights(folder / VALUES, trunk)
+    if rank():
+        return
     heads = {"q": policy.tower.q, "v": policy.tower.v}
     tensors = {
         f"{name}.{key}": weight.contiguous()

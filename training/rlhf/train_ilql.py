@@ -38,6 +38,7 @@ from training.rlhf.data import (
     plan_batches,
     read_preferences,
 )
+from training.rlhf.distributed import distributed_over_all, share, summed
 from training.rlhf.losses import conservative_loss, expectile_loss
 from training.rlhf.measures import held_out_report
 from training.rlhf.model import (
@@ -188,6 +189,7 @@ def start_tower(config: ILQLConfig, reference: Embedding, device: torch.device) 
         tower.trunk = add_lora(tower.trunk, rank=config.lora_rank, alpha=config.lora_alpha)
     if config.activation_checkpointing:
         make_again(tower.trunk)
+    distributed_over_all(tower, config)
     return tower
 
 
@@ -203,11 +205,12 @@ def accumulate_gradient(
     totals = torch.zeros(len(TokenLosses._fields), dtype=torch.float64)
     cost = pass_cost(next(tower.parameters()).device)
     for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=_length(batch), pass_cost=cost):
-        part = [batch[index] for index in piece]
-        losses, weight = token_losses(tower, target, part, config)
-        sums = torch.stack([(weight * each).sum() / divisor for each in losses])
+        mine = share(piece)
+        losses, weight = token_losses(tower, target, [batch[index] for index in mine.rows], config)
+        sums = mine.weight * torch.stack([(weight * each).sum() / divisor for each in losses])
         whole_loss(sums, config).backward()
         totals += sums.detach().double().cpu()
+    summed(totals)
     return float(whole_loss(totals, config)), {
         "loss/train": float(whole_loss(totals, config)),
         **{f"ilql/{name}": value for name, value in zip(TokenLosses._fields, totals.tolist(), strict=True)},
