@@ -26,6 +26,7 @@ from django.utils.translation import gettext as _
 
 from annotation.actions.account_data import relations, rows_of
 from annotation.actions.members import remove_member
+from annotation.actions.traces import erase_traces
 from annotation.models import (
     Assignment,
     AuditEntry,
@@ -78,9 +79,11 @@ def erase_account(user: User, *, by: User, with_texts: bool) -> User:
         remove_member(membership, by=by)
     if with_texts:
         _erase_texts(user)
+    pseudonym = _pseudonym(user)
+    erase_traces(user, pseudonym=pseudonym, by=by)
     _end_sessions(user)
     _delete_what_belongs_to(user)
-    _anonymise(user)
+    _anonymise(user, pseudonym)
     AuditEntry.objects.record(Verb.ACCOUNT_ERASED, by=by, about=user, with_texts=with_texts)
     AuditEntry.objects.filter(actor=user).update(address=None)
     return user
@@ -136,13 +139,18 @@ def _unname_inside(username: str) -> None:
             entry.save(update_fields=["change_message"])
 
 
-def _anonymise(user: User) -> None:
+def _pseudonym(user: User) -> str:
+    name = f"erased-{user.pk}"
+    while User.objects.filter(username=name).exclude(pk=user.pk).exists():
+        name += "-"
+    return name
+
+
+def _anonymise(user: User, pseudonym: str) -> None:
     """Every column that says something of the person; a new one must be told of here, and a test says so."""
     _unname(User, [user.pk])
     _unname_inside(user.username)
-    user.username = f"erased-{user.pk}"
-    while User.objects.filter(username=user.username).exclude(pk=user.pk).exists():
-        user.username += "-"
+    user.username = pseudonym
     user.first_name = user.last_name = user.email = user.language = ""
     user.key_bindings = {}
     user.last_login = None

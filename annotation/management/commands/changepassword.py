@@ -13,8 +13,8 @@ from annotation.models import AuditEntry, User, Verb
 
 class Command(changepassword.Command):
     @transaction.atomic
-    def handle(self, *args: Any, **options: Any) -> str:
-        said: str = super().handle(*args, **options)
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        said = super().handle(*args, **options)
         user = User.objects.get(username=options["username"] or getpass.getuser())
         AuditEntry.objects.record(
             Verb.ACCOUNT_CHANGED, by=None, about=user, fields=["password"], command="changepassword"
