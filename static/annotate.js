@@ -87,7 +87,6 @@ document.addEventListener("submit", (event) => {
   (SENDERS[form.id] ?? send)(form);
 });
 
-const typed = (entry) => entry.fields.filter(([name]) => !/token|key|seconds/.test(name)).map(([, value]) => value).join("\n");
 for (const { assignment } of outbox.unsent()) { sent.add(assignment); hand.drop(assignment); } // said before a reload
 outbox.open({
   asked: (entry, others) => [
@@ -98,9 +97,8 @@ outbox.open({
   change: (entry, page) => { left.delete(entry.assignment); comeBack(page.getElementById("task")); },
   refused: (entry) => {
     say("refused");
-    byId("refused-text").textContent = typed(entry);
-    byId("refused-text").hidden = left.has(entry.assignment);
     if (left.has(entry.assignment)) comeBack(left.get(entry.assignment));
+    else outbox.leaveText(entry);
     left.delete(entry.assignment);
   },
   sent: more,

@@ -41,3 +41,9 @@ document.addEventListener("change", (event) => {
 document.addEventListener("focusin", (event) => {
   if (event.target.matches("[data-select-on-focus]")) event.target.select();
 });
+
+// A bar of links that is too wide for the screen begins where the open page's link is.
+for (const link of document.querySelectorAll("nav [aria-current=page]")) {
+  const bar = link.parentElement;
+  bar.scrollLeft = link.offsetLeft - bar.offsetLeft - (bar.clientWidth - link.offsetWidth) / 2;
+}

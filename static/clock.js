@@ -11,7 +11,11 @@ const sign = () => {
   lastSign = now;
 };
 export const isAtWork = () => !document.hidden && performance.now() - lastSign < IDLE_AFTER;
-export const stamp = () => { sign(); if (field()) field().value = (active / 1000).toFixed(1); };
+// Not itself a sign of life: drafts are stamped by the clock, too, while nobody is there.
+export const stamp = () => {
+  const since = performance.now() - lastSign;
+  if (field()) field().value = ((active + (since < IDLE_AFTER ? since : 0)) / 1000).toFixed(1);
+};
 const start = () => { active = 1000 * (Number(field()?.value) || 0); lastSign = performance.now(); };
 
 for (const name of ["keydown", "pointermove", "pointerdown", "wheel", "touchmove"])

@@ -11,8 +11,11 @@ const LONGEST = 300_000; // between two signs of life to the server
 const UNKEPT = new Set(["csrfmiddlewaretoken", "submission_key"]);
 const lease = Number(document.getElementById("connection").dataset.lease) * 1000;
 
+// The form and the task it belongs to are those in the document: while one task gives place to another, the hand has
+// moved on already, and what was typed into the one must never become a draft of the other.
 const form = () => document.getElementById("judgment");
-const front = () => hand.front().dataset;
+const section = () => document.getElementById("task");
+const front = () => section().dataset;
 const nameOf = (assignment) => `draft:${person}:${assignment}`;
 
 const values = () => {
@@ -64,6 +67,8 @@ setInterval(stayLent, Math.min(lease / 12, LONGEST / 4));
 for (const name of ["input", "change"])
   document.addEventListener(name, (event) => {
     if (!form() || event.target.form !== form()) return;
+    // A field that has the focus when its task leaves says "change": that task is sent.
+    if (section() !== hand.front()) return;
     keep(nameOf(front().assignment), values());
     plan();
   });

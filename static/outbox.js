@@ -13,12 +13,19 @@ let count = 0, pause = FIRST_PAUSE, timer, running, isStuck = false;
 let handlers = {};
 
 // handlers: asked(entry, others) gives what goes with an entry; kept, change and refused take its outcome; sent() is
-// called whenever nothing is left.
+// called whenever nothing is left. Without change, what must be changed first stays for a page that can show it.
 export const open = (given) => { handlers = given; show(); return flush(); };
 export const add = (entry) => {
   keep(`${PREFIX}${Date.now()}-${String(count++).padStart(4, "0")}`, entry);
   show();
   return flush();
+};
+// What the server will not take stays in sight, for the person to copy.
+const typed = (entry) => entry.fields.filter(([name]) => !/token|key|seconds/.test(name)).map(([, value]) => value).join("\n");
+export const leaveText = (entry) => {
+  const place = document.getElementById("refused-text");
+  place.textContent = [place.textContent, typed(entry)].filter(Boolean).join("\n\n");
+  place.hidden = false;
 };
 export const unsent = () => names(PREFIX).map((name) => ({ name, ...kept(name) }));
 
@@ -47,12 +54,14 @@ const send = async (entry) => {
   const others = unsent().filter((each) => each.name !== entry.name).map((each) => each.assignment);
   for (const [name, value] of handlers.asked(entry, others)) body.append(name, value);
   const answer = await ask(entry.address, { body, keepalive: String(body).length < KEEPALIVE_LIMIT });
-  isStuck = answer.outcome === "login" || answer.outcome === "unreachable";
-  if (isStuck) {
-    say(answer.outcome);
+  const isForLater = answer.outcome === "login" || answer.outcome === "unreachable";
+  isStuck = isForLater || !handlers[answer.outcome];
+  if (isStuck) say(answer.outcome);
+  if (isForLater) {
     timer = setTimeout(flush, pause);
     pause = Math.min(pause * 2, LONGEST_PAUSE);
-  } else {
+  }
+  if (!isStuck) {
     say("");
     pause = FIRST_PAUSE;
     forget(entry.name);

@@ -54,7 +54,7 @@ def grow(world: World, num: int = 2) -> None:
     for _ in range(num):
         number = next(names)
         project, dana = world.project, world.people["dana"]
-        people = [User.objects.create_user(f"{name}{number}") for name in ("fay", "gil")]
+        people = [User.objects.create_user(f"{name}{number}") for name in ("fay", "gil", "hal")]
         for person in people:
             actions.add_member(project, user=person, by=dana)
         _labels(project, people, by=dana, number=number)
@@ -67,7 +67,7 @@ def grow(world: World, num: int = 2) -> None:
 
 def _labels(project: Project, people: list[User], *, by: User, number: int) -> None:
     """A comparison that they disagree about, and was decided; one that nobody decided; a rating, a ranking, gold."""
-    fay, gil = people
+    fay, gil, hal = people
     criterion = project.criteria.earliest("pk")
     for decided in (True, False):
         prompt = _prompt(project, f"Question {number} {decided}?")
@@ -90,10 +90,10 @@ def _labels(project: Project, people: list[User], *, by: User, number: int) -> N
             actions.adjudicate(compared, by=by, **verdict)
         _task(project, prompt, "comparison", response_a=c, response_b=d)  # nobody has judged it
     gold = make_gold_pair(project, prompt=f"Gold {number}?", right="Yes.", wrong="No.", note="So it is.", by=by)
-    for person in people:
+    for person in people:  # after which Hal's count no more
         _say(gold.task, person, preferred=gold.preferred, strength=2)
     _say(_gold_rating(project, criterion, by=by, number=number), fay)
-    actions.void_judgments(project, annotator=gil, by=by, reason=f"guessed {number}")
+    actions.void_judgments(project, annotator=hal, by=by, reason=f"guessed {number}")
 
 
 def _gold_rating(project: Project, criterion: Criterion, *, by: User, number: int) -> Task:

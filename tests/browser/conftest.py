@@ -70,6 +70,7 @@ def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[OpenPage]:
             viewport={"width": width, "height": 900 if width > 500 else 740},
             color_scheme="dark" if theme == "dark" else "light",
             java_script_enabled=javascript,
+            locale=os.environ.get("PLUMBLINE_LOCALE", "en-US"),
         )
         contexts.append(context)
         context.set_default_timeout(20_000)

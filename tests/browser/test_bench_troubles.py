@@ -27,7 +27,7 @@ def front(page: Page) -> Assignment:
 
 
 def held_ahead(page: Page, num: int = 2) -> None:
-    for _time in range(100):
+    for _time in range(400):
         if Assignment.objects.live().count() >= num:
             break
         page.wait_for_timeout(50)
@@ -160,7 +160,7 @@ def test_a_late_answer_does_not_take_back_the_number(open_page: OpenPage, projec
 
     page.route("**/annotate/**", hold_the_first)
     page.goto(ANNOTATE)
-    for _time in range(100):
+    for _time in range(400):
         if late:
             break
         page.wait_for_timeout(50)
