@@ -161,6 +161,7 @@ EXPECTED = {
     "training:overlay": Expected(EVERYBODY, query="?run={sweep}"),  # a sentence for whoever may not see them
     "training:sweep": Expected(REVIEWERS, "sweep"),
     "training:sweep_curves": Expected(REVIEWERS, "sweep"),
+    "training:run_mail": Expected((302,) * 5, method="post"),  # one's own choice
     "training:run_curves": Expected(REVIEWERS, "run"),
     "training:run_fit": Expected(REVIEWERS, "run"),
     "training:run_csv": Expected(REVIEWERS, "run"),

@@ -27,8 +27,9 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from training import likelihoods, snapshots
-from training.actions import fail_stale_runs, publish_responses, requeue, trainer_config
+from training.actions import end_run, fail_stale_runs, publish_responses, requeue, trainer_config
 from training.follow import follow
+from training.mailing import mail_ended_runs
 from training.models import Run
 from training.rlhf.rundir import EXIT_DONE, EXIT_INTERRUPTED, RunDir
 
@@ -76,14 +77,13 @@ def sweep_stale_runs() -> None:
     for run in fail_stale_runs():
         logger.warning("run %s: sent to the workers again (restart %s)", run.pk, run.attempt)
         execute_run.delay(run.pk)
+    mail_ended_runs()
 
 
 def close(run: Run, worker: str, status: Run.Status, *, error: str = "") -> bool:
     """End the record, unless the run has been swept and belongs to another worker now."""
     logger.info("run %s: %s %s", run.pk, status, error)
-    return run.move(
-        Run.Status.RUNNING, status, held_by=worker, finished_at=timezone.now(), seconds_left=None, error=error
-    )
+    return end_run(run, status, held_by=worker, error=error)
 
 
 class Execution:

@@ -40,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/overlay/", views.overlay, name="overlay"),
     path("runs/sweeps/<int:pk>/", views.sweep, name="sweep"),
     path("runs/sweeps/<int:pk>/curves.json", views.sweep_curves, name="sweep_curves"),
+    path("runs/mail/", views.run_mail, name="run_mail"),
     path("runs/<int:pk>/", include(run_urls)),
     path("models/", views.models, name="models"),
     path("models/compare/", include(compare_urls)),

@@ -101,6 +101,8 @@ class Event(models.TextChoices):
     TASK_COMPLETED = "task.completed", _("a task has all its judgments")
     IMPORT_FINISHED = "import.finished", _("an import finished")
     GUIDELINES_PUBLISHED = "project.guidelines_published", _("new guidelines were published")
+    RUN_SUCCEEDED = "run.succeeded", _("a run succeeded")
+    RUN_FAILED = "run.failed", _("a run failed")
 
 
 TEST_EVENT = "webhook.test"

@@ -1,5 +1,6 @@
 """Verbs of training. What a person gave wrongly raises ValueError with a sentence that says what to change."""
 
+from training.actions.ending import end_run
 from training.actions.publishing import publish_responses, send_to_annotators, storable
 from training.actions.rounds import publish_round, why_nothing
 from training.actions.runs import (
@@ -20,6 +21,7 @@ __all__ = [
     "MOST_SEEDS",
     "POLICIES",
     "cancel_run",
+    "end_run",
     "fail_stale_runs",
     "promote",
     "publish_responses",

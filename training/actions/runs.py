@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.models import AuditEntry, Project, User, Verb
+from training.actions.ending import end_run
 from training.models import ModelVersion, Run, Snapshot, Sweep
 from training.rlhf import config as rlhf
 
@@ -218,6 +219,7 @@ def resume_run(run: Run, *, by: User | None) -> None:
         "is_cancel_requested": False,
         "attempt": 0,
         "finished_at": None,
+        "mail_at": None,
         "queued_at": timezone.now(),
     }
     for ended in (Run.Status.FAILED, Run.Status.CANCELLED):
@@ -253,13 +255,12 @@ def fail_stale_runs() -> list[Run]:
     now = timezone.now()
     to_send = []
     for run in Run.objects.stale(now):
-        end: dict[str, Any] = {"held_by": run.worker, "finished_at": now, "seconds_left": None}
         if run.is_cancel_requested:
-            run.move(Run.Status.RUNNING, Run.Status.CANCELLED, **end)
+            end_run(run, Run.Status.CANCELLED, held_by=run.worker)
         elif run.attempt >= run.max_restarts:
             times = f"{run.attempt + 1} times"
             sentence = f"Its worker was lost {times}, so it was given up. See the log, then resume it from here."
-            run.move(Run.Status.RUNNING, Run.Status.FAILED, error=sentence, **end)
+            end_run(run, Run.Status.FAILED, held_by=run.worker, error=sentence)
         elif requeue(run, attempt=run.attempt + 1):
             to_send.append(run)
     for run in Run.objects.unclaimed(now):

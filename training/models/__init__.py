@@ -1,8 +1,9 @@
 """The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), what two versions
-say of the answers of both (comparing), and what people are asked about that (rounds).
+say of the answers of both (comparing), what people are asked about that (rounds), and who wants mails (mailing).
 """
 
 from training.models.comparing import Likelihood
+from training.models.mailing import RunMail
 from training.models.metrics import Metric, MetricBlock
 from training.models.rounds import Round, RoundTask
 from training.models.runs import Run, Sample, Snapshot, SnapshotJudgment, Sweep
@@ -17,6 +18,7 @@ __all__ = [
     "Round",
     "RoundTask",
     "Run",
+    "RunMail",
     "Sample",
     "Snapshot",
     "SnapshotJudgment",

@@ -193,6 +193,9 @@ class Run(models.Model):
     seconds_left = models.FloatField(null=True, blank=True)
     events_offset = models.PositiveBigIntegerField(default=0, help_text="Bytes of events.jsonl already read.")
     error = models.TextField(blank=True, help_text="A sentence that says what to change.")
+    mail_at = models.DateTimeField(
+        null=True, blank=True, help_text="When whoever started it is to be mailed how it ended; empty: nothing to mail."
+    )
     warnings = models.JSONField(default=list, blank=True)
     summary = models.JSONField(default=dict, blank=True, help_text="What the `done` event reported.")
 
@@ -200,7 +203,10 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["heartbeat_at"], condition=Q(status="running"), name="running_by_heartbeat")]
+        indexes = [
+            models.Index(fields=["heartbeat_at"], condition=Q(status="running"), name="running_by_heartbeat"),
+            models.Index(fields=["mail_at"], condition=Q(mail_at__isnull=False), name="runs_to_mail_of"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"

@@ -8,6 +8,7 @@ from training.views.models import model, models, promote
 from training.views.overlay import overlay, sweep, sweep_curves
 from training.views.rounds import round_new, round_page
 from training.views.run import run, run_cancel, run_csv, run_curves, run_fit, run_resume, run_table
+from training.views.run_mail import run_mail
 from training.views.runs import run_new, runs
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "run_csv",
     "run_curves",
     "run_fit",
+    "run_mail",
     "run_new",
     "run_resume",
     "run_table",

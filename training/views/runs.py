@@ -15,7 +15,7 @@ from annotation.models import Project, Role
 from training import actions
 from training.forms import RunForm
 from training.loop import Loop
-from training.models import Run, Sweep
+from training.models import Run, RunMail, Sweep
 from training.tasks import execute_run
 from training.views.requests import (
     PersonRequest,
@@ -49,6 +49,7 @@ def runs(request: PersonRequest) -> HttpResponse:
     }
     if request.htmx:
         return poll(request, "training/runs.html#list", context, state=state, is_over=not state)
+    context |= {"mails": RunMail.When.choices, "mail": RunMail.choice_of(request.user)}
     return render(request, "training/runs.html", context)
 
 
