@@ -2,6 +2,7 @@
 
     python -m benchmarks.loop                 (or: make bench-loop)      about four minutes on two CPU cores
     python -m benchmarks.loop --seed 3 --out docs/results.md
+    python -m benchmarks.loop --rounds 3                          `manage.py loop`: several rounds, one after another
 
 Everything is the product's own: an embedded database in a folder of its own, the demo, simulated annotators through
 the real queue, a frozen snapshot, a reward run and a policy run carried out by the same task that a worker carries
@@ -25,6 +26,7 @@ from benchmarks.report import Report, write
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the annotators' noise and of both runs")
+    parser.add_argument("--rounds", type=int, default=0, help="go so many rounds unattended instead of one")
     parser.add_argument("--out", type=Path, help="Markdown file whose part on the loop is replaced")
     arguments = parser.parse_args()
 
@@ -34,18 +36,23 @@ def main() -> None:
     os.environ |= {"PLUMBLINE_VAR": str(var), "DJANGO_SETTINGS_MODULE": "config.settings"}
     os.environ.pop("DATABASE_URL", None)
     django.setup()
-    from benchmarks.loop_steps import measure  # noqa: PLC0415 - its models need Django set up
+    from benchmarks import loop_rounds, loop_steps  # noqa: PLC0415 - their models need Django set up
 
     report = Report()
     try:
-        measure(report, seed=arguments.seed)
+        if arguments.rounds:
+            loop_rounds.measure(report, seed=arguments.seed, rounds=arguments.rounds)
+        else:
+            loop_steps.measure(report, seed=arguments.seed)
     finally:
         settings.POSTGRES.stop()
         shutil.rmtree(var)
-    table = report.markdown(command=f"python -m benchmarks.loop --seed {arguments.seed}")
+    rounds = f" --rounds {arguments.rounds}" if arguments.rounds else ""
+    table = report.markdown(command=f"python -m benchmarks.loop --seed {arguments.seed}{rounds}")
     sys.stdout.write("\n" + table)
     if arguments.out:
-        write(arguments.out, table, part="loop", title="The loop, end to end")
+        part, title = ("rounds", "Round after round, unattended") if rounds else ("loop", "The loop, end to end")
+        write(arguments.out, table, part=part, title=title)
 
 
 if __name__ == "__main__":

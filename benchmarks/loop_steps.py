@@ -44,8 +44,8 @@ def measure(report: Report, *, seed: int) -> None:
     compare(report, before, after)
 
 
-def prepare_product(report: Report, *, seed: int) -> Project:
-    """Database, demo, starter version, labels; the project."""
+def start_product(report: Report) -> Project:
+    """Database, demo, starter version; the project."""
     with report.timed("start and demo"):
         settings.POSTGRES.start()
         settings.POSTGRES.create_database("plumbline")
@@ -54,12 +54,17 @@ def prepare_product(report: Report, *, seed: int) -> Project:
         call_command(
             "register_model", str(STARTER / "model"), name="starter", project="support-replies", stdout=io.StringIO()
         )
+    return Project.objects.get(slug="support-replies")
+
+
+def prepare_product(report: Report, *, seed: int) -> Project:
+    """The product and its first labels."""
+    project = start_product(report)
     with report.timed("labels"):
         call_command(
             "simulate_annotators",
             project="support-replies", annotators=3, judgments=JUDGMENTS, seed=seed, stdout=io.StringIO(),
         )  # fmt: skip
-    project = Project.objects.get(slug="support-replies")
     counted = Judgment.objects.counted().filter(task__project=project, strength__isnull=False)
     report.add("simulated comparisons", f"{counted.count()} of {counted.values('task').distinct().count()} pairs")
     return project

@@ -46,7 +46,7 @@ def runs_under_way(a: ModelVersion, b: ModelVersion) -> Any:
 
 
 @transaction.atomic
-def start_missing(a: ModelVersion, b: ModelVersion, *, by: User) -> list[Run]:
+def start_missing(a: ModelVersion, b: ModelVersion, *, by: User | None) -> list[Run]:
     """Queue a generate run for each of the two that lacks answers; ValueError with a sentence when none does."""
     lacking = missing(a, b)
     if not lacking:
