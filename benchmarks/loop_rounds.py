@@ -46,7 +46,7 @@ def measure(report: Report, *, seed: int, rounds: int) -> None:
         report.add(
             f"win rate over the version before, round {each.number}",
             f"by the rule {with_interval([wins(after[text], before[text]) for text in before])}; by the annotators "
-            f"{said.share.value:.3f} ({said.share.low:.3f} to {said.share.high:.3f}), {said.num_judged} questions by chance",
+            f"{said.share.value:.3f} ({said.share.low:.3f} to {said.share.high:.3f}), {said.num_judged} questions",
         )
     if min(rises) <= 0:
         raise SystemExit("A round has not raised the rule's score.")

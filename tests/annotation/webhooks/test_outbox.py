@@ -49,7 +49,7 @@ def test_every_event_is_told_where_it_happens(project: Project, webhook: Webhook
     actions.publish_guidelines(project, text="Look closely.", by=carol)
     import_lines(project, ['{"prompt": "Sky?", "responses": ["Blue."]}'], source="a file", by=carol)
     told = set(webhook.deliveries.values_list("event", flat=True))
-    assert told == set(ALL)
+    assert told == {event for event in ALL if not event.startswith("run.")}, "of runs: tests/training/test_ending.py"
 
 
 def test_who_wants_nothing_is_told_nothing_and_costs_nothing(
