@@ -91,6 +91,8 @@ class World:
             "sweep": ("pk", self.sweep.pk),
             "version": ("pk", self.b.pk),
             "round": ("pk", self.round.pk),
+            "snapshot": ("pk", self.run.snapshot_id),
+            "answer": ("pk", self.lent.task.response_a_id),
             "chart": ("chart", "reward"),
             "webhook": ("pk", self.told.webhook_id),
             "delivery": ("delivery", self.told.pk),

@@ -171,6 +171,9 @@ EXPECTED = {
     "training:models": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:model": Expected(REVIEWERS, "version"),
     "training:promote": Expected((302, 404, 403, 403, 422), "version", method="post"),
+    "training:snapshot": Expected(REVIEWERS, "snapshot"),
+    "training:answer": Expected(REVIEWERS, "answer"),
+    "training:task_uses": Expected(REVIEWERS, "task"),
     "training:round_new": Expected(ADMINS, "version", post=ADMINS_SEND),
     "training:round_page": Expected(REVIEWERS, "round"),
     "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),

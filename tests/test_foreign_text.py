@@ -137,6 +137,8 @@ def make_hostile(folder: Path) -> Hostile:
     for version in (base, tuned):
         wrote = rows.generations(version, scorer=scorer, prompts=[prompt], shift=0.1)
         Response.objects.filter(generation__run=wrote).update(text=f"{version.name} {ATTACK}")
+    lineage = {"snapshot": frozen.pk, "answer": a.pk, "task": said[0].task_id}
+    frozen.uses.create(judgment=said[0].judgments.get())
     asked = rows.round_of(tuned, base, tasks=list(project.tasks.filter(kind="comparison")))
     tuned.run.samples.update(text=f"in a sample {ATTACK}", prompt=messages)
     Run.objects.filter(pk=tuned.run.pk).update(
@@ -152,7 +154,7 @@ def make_hostile(folder: Path) -> Hostile:
     project.imports.filter(pk=over.pk).update(status="done", num_problems=1)
     over.problems.create(line=1, sentence=f"as a problem {ATTACK}")
     files = {"looked_at": looked_at.pk, "over": over.pk, "said": said[0].pk, "said_by_ann": said[1].pk}
-    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk, **files}
+    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk, **lineage, **files}
 
 
 def rank(project: Project, prompt: Prompt, *, by: User) -> Assignment:
@@ -203,6 +205,9 @@ def pages_with_foreign_text(hostile: Hostile) -> list[str]:
         reverse("training:run", args=[pks["run"]]),
         reverse("training:models"),
         reverse("training:model", args=[pks["b"]]),
+        reverse("training:snapshot", args=[pks["snapshot"]]),
+        reverse("training:answer", args=[pks["answer"]]),
+        reverse("training:task_uses", args=[pks["task"]]),
         reverse("training:round_new", args=[pks["b"]]),
         reverse("training:round_page", args=[pks["round"]]),
         reverse("training:compare"),

@@ -45,5 +45,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/", views.models, name="models"),
     path("models/compare/", include(compare_urls)),
     path("models/<int:pk>/", include(model_urls)),
+    path("snapshots/<int:pk>/", views.snapshot, name="snapshot"),
+    path("answers/<int:pk>/", views.answer, name="answer"),
+    path("tasks/<int:pk>/uses/", views.task_uses, name="task_uses"),
     path("rounds/<int:pk>/", views.round_page, name="round_page"),
 ]

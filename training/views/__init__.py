@@ -4,6 +4,7 @@ from training.views.compare import compare
 from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
 from training.views.freeze import freeze
+from training.views.lineage import answer, snapshot, task_uses
 from training.views.models import model, models, promote
 from training.views.overlay import overlay, sweep, sweep_curves
 from training.views.rounds import round_new, round_page
@@ -12,6 +13,7 @@ from training.views.run_mail import run_mail
 from training.views.runs import run_new, runs
 
 __all__ = [
+    "answer",
     "compare",
     "compare_generate",
     "compare_send",
@@ -34,6 +36,8 @@ __all__ = [
     "run_resume",
     "run_table",
     "runs",
+    "snapshot",
     "sweep",
     "sweep_curves",
+    "task_uses",
 ]
