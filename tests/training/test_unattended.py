@@ -7,10 +7,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation import intake
-from annotation.models import Judgment, Project, Task, User
+from annotation.models import Judgment, Project, Response, Task, User
+from annotation.simulation import score
 from tests.training import rows
 from training import unattended
 from training.models import Generation, ModelVersion, Round, Run, Snapshot
+from training.reward_report import Share
+from training.snapshots import Splitter
 
 SHORT = {"max_prompt_tokens": 64, "max_response_tokens": 6, "device": "cpu"}
 REWARD = {**SHORT, "max_steps": 3, "batch_size": 8, "evaluate_every": 3}
@@ -91,12 +94,24 @@ def test_what_is_missing_is_said(project: Project) -> None:
 
 
 def test_the_gold_score_is_the_rules_mean_over_held_out_prompts(shop: Project, base: ModelVersion) -> None:
-    prompts = list(shop.prompts.all())
+    """Good replies to the held-out prompts and poor ones to the others, then one poor one among the good."""
     frozen = rows.snapshot(shop)
-    frozen.settings = {"validation_share": 0.0, "test_share": 0.9, "seed": 0}
+    frozen.settings = {"validation_share": 0.0, "test_share": 0.5, "seed": 0}
     scorer = rows.reward_model(shop, model=base, snapshot=frozen)
-    rows.generations(base, scorer=scorer, prompts=prompts, shift=0.0)
+    run = rows.run(shop, "generate", model=base, reward_model=scorer)
+    splitter = Splitter(**frozen.settings)
+    held_out = [prompt for prompt in shop.prompts.order_by("pk") if splitter.split_of(prompt.content_hash) == "test"]
+    assert 8 < len(held_out) < 22
+    for prompt in shop.prompts.all():
+        reply = rows.answer(prompt, GOOD if prompt in held_out else "No.", source=base.name)
+        Generation.objects.create(response=reply, version=base, run=run, logprob=-1.0)
+    good, poor = (score(str(held_out[0]), text) for text in (GOOD, "No."))
+    assert good > 8 > 2 > poor
+    assert unattended.gold(base, scorer, frozen) == Share(good, good, good)
+
+    Response.objects.filter(generation__run=run, prompt=held_out[0]).update(text="No.")
     found = unattended.gold(base, scorer, frozen)
+    assert found.value == pytest.approx(good - (good - poor) / len(held_out))
     assert found.low is not None and found.high is not None
     assert found.low < found.value < found.high
     frozen.settings["test_share"] = 0.0
