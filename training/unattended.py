@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 from annotation import simulation
 from annotation.models import Judgment, Project
 from training import actions, answers, snapshots
+from training.diff_report import Z95
 from training.models import Generation, ModelVersion, Round, Run, Snapshot
-from training.reports import Z95
 from training.reward_report import RewardReport, Share
 
 CarryOut = Callable[[Run], None]
