@@ -25,7 +25,7 @@ CLOCKS_APART = 60
 """Seconds."""
 
 
-class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # allauth is not typed
+class Adapter(OpenIDConnectOAuth2Adapter):
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **kwargs: Any) -> SocialLogin:
         """Raises OAuth2Error, which allauth shows as a login that failed."""
         if not kwargs["response"].get("id_token"):
