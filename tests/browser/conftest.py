@@ -5,6 +5,8 @@ Django refuses the database unless DJANGO_ALLOW_ASYNC_UNSAFE is set; it is set h
 """
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -84,7 +86,17 @@ def open_page(chromium: Browser, live_server: LiveServer) -> Iterator[OpenPage]:
     yield opened
     for context in contexts:
         context.close()
+    let_the_server_finish()
     assert not troubles
+
+
+def let_the_server_finish() -> None:
+    """Wait for the requests that are being answered: the tables are emptied next, and one would wait for the other
+    for ever, until the database ends either of them."""
+    for _time in range(200):
+        if not any("process_request_thread" in thread.name for thread in threading.enumerate()):
+            return
+        time.sleep(0.05)
 
 
 @pytest.fixture
