@@ -23,5 +23,5 @@ def make_again(model: nn.Module) -> None:
             "activation_checkpointing to false and lower micro_batch_size instead."
         )
     for layer in layers:
-        settings = {"use_reentrant": False, "preserve_rng_state": False}  # nothing in a layer draws
-        layer.forward = functools.partial(checkpoint, layer.forward, **settings)
+        # no random state to keep: nothing in a layer draws
+        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)

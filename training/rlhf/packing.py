@@ -76,8 +76,8 @@ def packed_attention(
 
 def _unpacked(tensor: Tensor, layout: RowLayout) -> Tensor:
     """(1, heads, N, d) to (B, heads, L, d)."""
-    rows = tensor[0].transpose(0, 1).index_select(0, layout.sources)
-    return rows.unflatten(0, (layout.num_rows, -1)).transpose(1, 2)
+    cells = tensor[0].transpose(0, 1).index_select(0, layout.sources)
+    return cells.view(layout.num_rows, -1, *cells.shape[1:]).transpose(1, 2)
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, packed_attention)
