@@ -14,7 +14,7 @@ from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder
 from training.rlhf.experience import seeded
 from training.rlhf.model import load_policy, load_scalar, load_tokenizer, new_scalar, save_model
-from training.rlhf.rundir import RunDir, new_folder
+from training.rlhf.rundir import RunDir, Stopped, new_folder
 from training.rlhf.sampling import as_grid, response_logprobs, sample
 from training.rlhf.scoring import response_texts
 from training.rlhf.train_policy import prompts_of_step, train_policy
@@ -300,6 +300,8 @@ def test_a_value_model_that_reads_other_tokens_is_refused(models, tmp_path):
         {"dtype": "bfloat16"},
         {"adam_eps_style": "tf", "lr_schedule": "cosine", "warmup_steps": 1},
         {"score_at": "first_pad", "whiten_rewards": True, "advantage_variance": "unbiased"},
+        {"value_trunk": "shared"},
+        {"value_trunk": "shared", "lora_rank": 4, "entropy_coef": 0.01},
         {"algorithm": "rloo"},
         {"algorithm": "grpo", "kl_controller": "fixed"},
         {"algorithm": "reinforce", "ppo_epochs": 1},
@@ -316,6 +318,25 @@ def test_every_switch_runs(models, tmp_path, changes):
     values, usual = metrics_by_step(other), metrics_by_step(plain)
     assert values[2]["loss/policy"] != usual[2]["loss/policy"]
     assert all(step["policy/first_ratio_error"] == 0.0 for step in values.values())
+
+
+def test_one_trunk_stopped_and_resumed_ends_as_if_it_had_not_been(models, tmp_path):
+    """The head's weights and both moments of the one optimizer come back; the activations made again change nothing."""
+    changes = {"value_trunk": "shared", "num_steps": 3, "checkpoint_every": 1}
+    runs = [make_run(tmp_path / name, "policy", settings(models, **changes), prompts=prompt_lines()) for name in "ab"]
+    run_here(runs[0])
+    calls = iter([None, None, "cancelled"])
+    config = runs[1].read_config("policy")
+    with runs[1].open_events() as events, pytest.raises(Stopped):
+        train_policy(config, runs[1], events, lambda: next(calls))
+    saved = load_file(runs[1].whole_checkpoints()[-1][1] / "weights.safetensors")
+    assert float(saved["value/head.weight"].abs().max()) > 0 and not any("score" in name for name in saved)
+    changed = json.loads(runs[1].config.read_text()) | {"activation_checkpointing": True}
+    runs[1].config.write_text(json.dumps(changed))
+    run_here(runs[1])
+    ends = [load_file(run.checkpoint_path(3) / "weights.safetensors") for run in runs]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_every_prompt_is_answered_once_before_any_comes_again():

@@ -111,6 +111,12 @@ def token_batches(rows: Sequence[int], *, size: int, length: Callable[[int], int
         yield piece
 
 
+def cost_of_pass(model: nn.Module) -> int:
+    """data.pass_cost, of a trunk or what stands on one: unequal rows cost nothing if it packs, so it takes fewer."""
+    device = next(model.parameters()).device
+    return TOKENS_A_PASS[device.type] if packs(getattr(model, "trunk", model)) else pass_cost(device)
+
+
 def pieces(
     rows: Sequence[int], *, size: int, length: Callable[[int], int], device: torch.device, is_packed: bool
 ) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from training.rlhf.activations import make_again
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
-from training.rlhf.data import data_hash, pass_cost, plan_batches
+from training.rlhf.data import data_hash, plan_batches
 from training.rlhf.distributed import distributed_over_all, every, share, total_of_all
 from training.rlhf.held_out import calibrate, doubts, measure, normalise, score_pairs, scored_pairs
 from training.rlhf.losses import centering_penalty, preference_loss
@@ -35,6 +35,7 @@ from training.rlhf.model import (
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
+from training.rlhf.packing import cost_of_pass
 from training.rlhf.pairs import EncodedPair, Pairs, pieces, read_pairs, resample_counts
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 
@@ -152,7 +153,7 @@ def accumulate_gradient(
     scored: list[ScoredPair] = []
     num_heads = config.heads if config.bootstrap else 1
     counts = resample_counts([pair.prompt_id for pair in batch], num_heads=num_heads, seed=config.seed)
-    cost = pass_cost(next(model.parameters()).device)
+    cost = cost_of_pass(model)
     for piece in pieces(batch, size=config.micro_batch_size, pass_cost=cost):
         mine = share(piece)
         pairs = [batch[index] for index in mine.rows]
