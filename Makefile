@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint types bench bench-peers bench-loop starter-model screenshots
+.PHONY: run test lint types bench bench-peers bench-loop bench-rounds starter-model screenshots
 
 run: $(VENV)/installed
 	@exec $(BIN)/python -m config.launcher
@@ -34,6 +34,9 @@ bench-peers: $(VENV)/installed
 
 bench-loop: $(VENV)/installed
 	$(BIN)/python -m benchmarks.loop
+
+bench-rounds: $(VENV)/installed
+	$(BIN)/python -m benchmarks.loop --rounds 3 --out docs/results.md
 
 starter-model: $(VENV)/installed
 	$(BIN)/python -m training.starter.build
