@@ -57,6 +57,14 @@ def test_ppo_golden_numbers(name):
     assert float(losses.masked_mean(surrogate.clipped.double(), MASK)) == pytest.approx(1 / 6)
 
 
+def test_the_larger_of_two_value_errors_counts():
+    """Return 0.5. From 0.4 to 1.5, clipped to 0.6: the error is 1. From 1.5 to 0.5, clipped to 1.3: 0.8, not 0."""
+    values, old, returns = torch.tensor([1.5, 0.5]), torch.tensor([0.4, 1.5]), torch.tensor([0.5, 0.5])
+    found = losses.value_loss(values, old, returns, clip_range=0.2)
+    assert found.tolist() == pytest.approx([0.5 * 1.0, 0.5 * 0.64])
+    assert losses.value_loss(values, old, returns, clip_range=None).tolist() == pytest.approx([0.5, 0.0])
+
+
 def test_reward_golden_numbers():
     a, b = torch.tensor([1.2, 0.3]), torch.tensor([0.5, 0.9])
     assert float(losses.preference_loss(a, b).mean()) == pytest.approx(0.720337, abs=1e-6)

@@ -264,6 +264,42 @@ def test_dual_clip_is_off_or_above_one():
         world_config(dual_clip=0.5)
 
 
+def shaken(config: PolicyConfig) -> Actors:
+    """A policy away from its reference, so that there is some KL."""
+    actors = tiny_actors(5, config, dtype=torch.float64)
+    with torch.no_grad():
+        for weight in actors.policy.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
+    return actors
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "dr_grpo", "rloo"])
+@pytest.mark.parametrize("kl_in", ["loss", "reward"])
+def test_the_kl_counts_in_the_loss_or_in_the_reward_and_not_in_both(algorithm, kl_in):
+    config = world_config(algorithm=algorithm, kl_in=kl_in, rollout_batch_size=16)
+    actors = shaken(config)
+    responses, dear = ragged(actors, config, torch.float64)
+    free = appraise(actors, responses, dear.raw_scores, config, kl_coef=0.0, step=0)
+    assert float((dear.logprobs - dear.ref_logprobs).abs().max()) > 0.01
+    assert torch.equal(dear.advantages, free.advantages) == (kl_in == "loss")
+
+
+def test_reinforce_with_a_value_model_subtracts_it_from_all_that_is_still_to_come():
+    """R − V, whatever gae_lambda says: a bootstrap would make another algorithm of it."""
+    config = world_config(algorithm="reinforce", baseline="value", gae_lambda=0.3, rollout_batch_size=16)
+    actors = shaken(config)
+    with torch.no_grad():
+        actors.value.head.weight.fill_(0.2)
+    _, experience = ragged(actors, config, torch.float64)
+    mask = experience.responses.mask
+    paid = -0.1 * (experience.logprobs - experience.ref_logprobs) * mask
+    paid[torch.arange(16), mask.sum(1) - 1] += experience.scores
+    to_come = paid.flip(1).cumsum(1).flip(1) * mask
+    torch.testing.assert_close(experience.returns, to_come, atol=1e-10, rtol=0)
+    torch.testing.assert_close(experience.advantages, (to_come - experience.values) * mask, atol=1e-10, rtol=0)
+    assert float(experience.values.abs().max()) > 0.01
+
+
 def test_a_loss_that_is_not_finite_stops_with_the_step():
     config = world_config(rollout_batch_size=16)
     actors = tiny_actors(5, config)
