@@ -55,6 +55,9 @@ def test_an_answer_step_by_step():
     env.reset(options={"prompt": 0})
     ends = [env.step(np.int64(1))[1:4] for _ in range(3)]
     assert ends == [(0.0, False, False), (0.0, False, False), (3.0, False, True)]
+    env.reset(options={"prompt": 0})
+    last = [env.step(np.int64(token))[1:4] for token in (1, 1, 0)][-1]
+    assert last == (3.0, True, False), "an answer that ends with the last token that fits was not cut off"
     with pytest.raises(ValueError, match="a token from 0 to 4, got 7"):
         env.reset() and env.step(np.int64(7))
     with pytest.raises(ValueError, match="no prompt 2: give a number from 0 to 1"):

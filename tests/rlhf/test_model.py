@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from tests.rlhf.nano import nano_tokenizer, save_nano_gpt2
+from tests.rlhf.nano import nano_tokenizer, save_nano_gpt2, save_nano_policy
+from training.rlhf import model as models
 from training.rlhf.data import pad_rows
 from training.rlhf.model import (
     adapters_off,
@@ -57,6 +58,21 @@ def test_a_score_does_not_depend_on_batch_or_padding_side(reward):
         together = reward.score(*pad_rows([*ROWS, [1] * 30], side=side))[:3]
         assert torch.allclose(alone, together, atol=1e-5, rtol=0)
     assert alone.std() > 0.1
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_nor_where_the_architecture_cannot_be_packed(tmp_path, monkeypatch, architecture):
+    """Then rows are padded: the place of the last token and the positions come from the mask, on either side."""
+    folder = save_nano_gpt2(tmp_path) if architecture == "gpt2" else save_nano_policy(tmp_path)
+    reward = new_scalar(str(folder), device=CPU, head="random")
+    packed = reward.score(*pad_rows(ROWS, side="right"))
+    monkeypatch.setattr(models, "packs", lambda _: False)
+    alone = torch.cat([reward.score(*pad_rows([row], side="right")) for row in ROWS])
+    torch.testing.assert_close(alone, packed, atol=1e-5, rtol=0)
+    for side in ("left", "right"):
+        together = reward.score(*pad_rows([*ROWS, [1] * 30], side=side))[:3]
+        torch.testing.assert_close(alone, together, atol=1e-5, rtol=0)
+    assert alone.std() > 0.01
 
 
 def test_the_score_is_read_at_the_last_real_token_even_when_the_filler_is_a_real_token(reward):

@@ -284,6 +284,17 @@ def test_the_kl_counts_in_the_loss_or_in_the_reward_and_not_in_both(algorithm, k
     assert torch.equal(dear.advantages, free.advantages) == (kl_in == "loss")
 
 
+@pytest.mark.parametrize(("algorithm", "divides"), [("grpo", True), ("dr_grpo", False)])
+def test_only_grpo_divides_by_the_groups_spread(algorithm, divides):
+    config = world_config(algorithm=algorithm, rollout_batch_size=16)
+    _, experience = ragged(tiny_actors(5, config, dtype=torch.float64), config, torch.float64)
+    groups = experience.scores.view(4, 4)
+    expected = groups - groups.mean(1, keepdim=True)
+    if divides:
+        expected = expected / (groups.std(1, keepdim=True) + 1e-4)
+    torch.testing.assert_close(experience.advantages[:, 0], expected.flatten(), atol=1e-12, rtol=0)
+
+
 def test_reinforce_with_a_value_model_subtracts_it_from_all_that_is_still_to_come():
     """R − V, whatever gae_lambda says: a bootstrap would make another algorithm of it."""
     config = world_config(algorithm="reinforce", baseline="value", gae_lambda=0.3, rollout_batch_size=16)
