@@ -31,7 +31,7 @@ from annotation.models import (
     WebhookDelivery,
 )
 from tests.training import rows
-from training.models import ModelVersion, Round, Run, Sweep
+from training.models import ModelVersion, Review, Round, Run, Sweep
 
 ROLES = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
 PEOPLE = ("nobody", "charlie", *ROLES)
@@ -68,6 +68,7 @@ class World:
     a: ModelVersion
     b: ModelVersion
     round: Round
+    review: Review
     told: WebhookDelivery
     token: ApiToken
     invited: actions.Invited
@@ -93,6 +94,8 @@ class World:
             "round": ("pk", self.round.pk),
             "snapshot": ("pk", self.run.snapshot_id),
             "answer": ("pk", self.lent.task.response_a_id),
+            "review": ("pk", self.review.pk),
+            "pair": ("prompt", self.review.votes.get().prompt_id),
             "chart": ("chart", "reward"),
             "webhook": ("pk", self.told.webhook_id),
             "delivery": ("delivery", self.told.pk),
@@ -182,6 +185,7 @@ def make_world(people: dict[str, User], *, slug: str = "support") -> World:
         a=base,
         b=tuned,
         round=rows.round_of(tuned, base, tasks=[last]),
+        review=rows.review_of(base, tuned, prompt=prompts[0], by=dana, text="zebra comment"),
         told=actions.send_test(webhook),
         token=actions.create_token(alice, name="nightly", scopes=["read"]).row,
         invited=actions.invite(project, by=dana, max_uses=5),

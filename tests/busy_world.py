@@ -35,6 +35,7 @@ from annotation.models import (
 from tests.access_world import PEOPLE, World, hold, make_people, make_world
 from tests.test_access import EXPECTED
 from tests.training import rows
+from training.actions import close_review
 from training.models import Generation, ModelVersion, Run, StageChange
 
 names = itertools.count(1)
@@ -177,6 +178,13 @@ def _models(world: World, number: int) -> None:
         )  # fmt: skip
     asked = _task(project, prompt, "comparison", response_a=answers[0], response_b=answers[1])
     _say(asked, world.people["dana"], preferred=answers[1], strength=2)
+    closed = rows.review_of(tuned, base, prompt=prompt, by=world.people["dana"])
+    close_review(closed, status="rejected", by=world.people["dana"], reason="It rambles.")
+    world.review.comments.create(text=f"Comment {number}", by=world.people["bob"])
+    world.review.votes.create(
+        prompt=prompt, response_a=answers[0], response_b=answers[1], by=world.people["bob"], is_swapped=True, choice="a"
+    )
+    rows.likelihood(world.a, world.b, answers[0])
     rows.round_of(world.b, world.a, tasks=[asked], number=number + 1)
     world.round.questions.create(task=asked, is_random=True)
     assert tuned.run

@@ -37,7 +37,8 @@ from annotation.models import (
 )
 from tests.annotation.test_consensus import said
 from tests.training import rows
-from training.models import Run, StageChange
+from training import actions as actions_of_training
+from training.models import Review, Run, StageChange
 
 MARK = "pwned"
 ATTACKS = [
@@ -140,6 +141,12 @@ def make_hostile(folder: Path) -> Hostile:
     lineage = {"snapshot": frozen.pk, "answer": a.pk, "task": said[0].task_id}
     frozen.uses.create(judgment=said[0].judgments.get())
     asked = rows.round_of(tuned, base, tasks=list(project.tasks.filter(kind="comparison")))
+    review = rows.review_of(base, tuned, prompt=prompt, by=dana, text=ATTACK)
+    newest = Response.objects.filter(generation__version=tuned).latest("pk")
+    Response.objects.filter(generation__run=newest.generation.run).update(text=ATTACK)
+    rows.likelihood(base, tuned, newest, words=ATTACK)
+    closed = Review.objects.create(project=project, a=tuned, b=base)
+    actions_of_training.close_review(closed, status="rejected", by=other, reason=ATTACK)
     tuned.run.samples.update(text=f"in a sample {ATTACK}", prompt=messages)
     Run.objects.filter(pk=tuned.run.pk).update(
         status="failed", error=f"as the error {ATTACK}", warnings=[f"as a warning {ATTACK}"]
@@ -154,7 +161,9 @@ def make_hostile(folder: Path) -> Hostile:
     project.imports.filter(pk=over.pk).update(status="done", num_problems=1)
     over.problems.create(line=1, sentence=f"as a problem {ATTACK}")
     files = {"looked_at": looked_at.pk, "over": over.pk, "said": said[0].pk, "said_by_ann": said[1].pk}
-    return project, dana, {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk, **lineage, **files}
+    reviews = {"review": review.pk, "closed": closed.pk, "prompt": prompt.pk}
+    at = {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk}
+    return project, dana, at | reviews | lineage | files
 
 
 def rank(project: Project, prompt: Prompt, *, by: User) -> Assignment:
@@ -210,6 +219,10 @@ def pages_with_foreign_text(hostile: Hostile) -> list[str]:
         reverse("training:task_uses", args=[pks["task"]]),
         reverse("training:round_new", args=[pks["b"]]),
         reverse("training:round_page", args=[pks["round"]]),
+        reverse("training:review", args=[pks["review"]]),
+        reverse("training:review", args=[pks["closed"]]),
+        reverse("training:review_pair", args=[pks["review"], pks["prompt"]]),
+        reverse("training:review_pair", args=[pks["closed"], pks["prompt"]]),
         reverse("training:compare"),
         reverse("training:compare") + f"?a={pks['a']}&b={pks['b']}",
     ]

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Project
 from training.actions import MOST_SEEDS
-from training.models import ModelVersion, Run, Snapshot
+from training.actions.reviews import LONGEST_TEXT
+from training.models import ModelVersion, Review, Run, Snapshot
 from training.rlhf.config import KINDS, FieldHelp, SettingError, describe, from_dict
 
 ESSENTIAL: dict[str, tuple[str, ...]] = {
@@ -290,3 +291,18 @@ class RoundForm(forms.Form):
 
     def clean_opponent(self) -> ModelVersion:
         return self.versions[self.cleaned_data["opponent"]]
+
+
+class CommentForm(forms.Form):
+    text = forms.CharField(label=_("Comment"), widget=forms.Textarea(attrs={"rows": 3}), max_length=LONGEST_TEXT)
+
+
+class CloseReviewForm(forms.Form):
+    status = forms.ChoiceField(
+        label=_("Verdict"), widget=forms.RadioSelect,
+        choices=[(Review.Status.APPROVED, _("approve")), (Review.Status.REJECTED, _("reject"))],
+    )  # fmt: skip
+    reason = forms.CharField(
+        label=_("Reason"), widget=forms.Textarea(attrs={"rows": 3}), max_length=LONGEST_TEXT,
+        help_text=_("What decided it. It stays with both versions."),
+    )  # fmt: skip

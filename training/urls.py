@@ -25,6 +25,16 @@ compare_urls = [
     path("send/", views.compare_send, name="compare_send"),
 ]
 
+# /reviews/<pk>/
+review_urls = [
+    path("", views.review, name="review"),
+    path("next/", views.review_next, name="review_next"),
+    path("pairs/<int:prompt>/", views.review_pair, name="review_pair"),
+    path("pairs/<int:prompt>/vote/", views.review_vote, name="review_vote"),
+    path("comment/", views.review_comment, name="review_comment"),
+    path("close/", views.review_close, name="review_close"),
+]
+
 # /models/<pk>/
 model_urls = [
     path("", views.model, name="model"),
@@ -48,5 +58,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("snapshots/<int:pk>/", views.snapshot, name="snapshot"),
     path("answers/<int:pk>/", views.answer, name="answer"),
     path("tasks/<int:pk>/uses/", views.task_uses, name="task_uses"),
+    path("reviews/new/", views.review_open, name="review_open"),
+    path("reviews/<int:pk>/", include(review_urls)),
     path("rounds/<int:pk>/", views.round_page, name="round_page"),
 ]

@@ -25,7 +25,10 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # Django cannot 
 
     class Meta:
         model = Project
-        fields = ["name", "description", "overlap", "daily_goal", "lease_seconds", "revision", "reason_chips"]
+        fields = [
+            *("name", "description", "overlap", "daily_goal", "lease_seconds", "revision"),
+            *("promotion_needs_approval", "reason_chips"),
+        ]
         labels = {
             "name": _("Name"),
             "description": _("Description"),
@@ -33,6 +36,7 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]  # Django cannot 
             "daily_goal": _("Daily goal"),
             "lease_seconds": _("Seconds a task is lent"),
             "revision": _("Judgments may be changed"),
+            "promotion_needs_approval": _("Production needs an approved review"),
         }
         help_texts = {"overlap": _("For tasks made from now on. Those that are there keep theirs.")}
         widgets = {"description": forms.Textarea(attrs={"rows": 2})}

@@ -71,6 +71,9 @@ class Project(models.Model):
         default=0.05, validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
         help_text=_("The share of what each person judged that they are asked again, without being told."),
     )  # fmt: skip
+    promotion_needs_approval = models.BooleanField(
+        default=True, help_text=_("A policy goes into production only after a review of it has been approved.")
+    )
     webhook_events = ArrayField(
         models.CharField(max_length=40), default=list, blank=True, editable=False,
         help_text="What its active webhooks want to be told, kept here so that judging need not look for it.",

@@ -78,6 +78,12 @@ class Verb(models.TextChoices):
     RUN_RESUMED = "run.resumed", _("resumed a run")
     MODEL_REGISTERED = "model.registered", _("registered a model version")
     MODEL_PROMOTED = "model.promoted", _("moved a model version to a stage")
+    MODEL_DOWNLOADED = "model.downloaded", _("downloaded a model version")
+    MODEL_PUSHED = "model.pushed", _("sent a model version to a hub")
+    MODEL_DELETED = "model.deleted", _("deleted a model version")
+    REVIEW_OPENED = "review.opened", _("opened a review of two versions")
+    REVIEW_COMMENTED = "review.commented", _("commented on a review")
+    REVIEW_CLOSED = "review.closed", _("approved or rejected a version in a review")
 
     ACCOUNT_CREATED = "account.created", _("created an account")
     ACCOUNT_CHANGED = "account.changed", _("changed an account")

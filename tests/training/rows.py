@@ -10,7 +10,18 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.models import Assignment, Judgment, Project, Prompt, Response, Task, User
-from training.models import Generation, Metric, ModelVersion, Round, RoundTask, Run, Sample, Snapshot
+from training.models import (
+    Generation,
+    Likelihood,
+    Metric,
+    ModelVersion,
+    Review,
+    Round,
+    RoundTask,
+    Run,
+    Sample,
+    Snapshot,
+)
 
 QUESTIONS = ["Where is my parcel?", "How do I reset my password?", "Can I change my address?", "我的包裹在哪里？"]
 REWARD_SUMMARY: dict[str, Any] = {
@@ -207,6 +218,36 @@ def generations(version: ModelVersion, *, scorer: ModelVersion | None, prompts: 
             num_tokens=18 + number,
         )
     return done
+
+
+def review_of(a: ModelVersion, b: ModelVersion, *, prompt: Prompt, by: User, text: str = "Kinder.") -> Review:
+    """An open review with an answer of each to this prompt, a vote and a comment on it."""
+    review = Review.objects.create(project=b.project, a=a, b=b, opened_by=by)
+    responses = []
+    for number, version in enumerate((a, b)):
+        responses.append(answer(prompt, f"Reviewed answer {number}.", source=version.name))
+        done = run(version.project, "generate", model=version)
+        Generation.objects.create(response=responses[-1], version=version, run=done, num_tokens=3)
+    likelihood(a, b, responses[0])
+    review.comments.create(prompt=prompt, text=text, by=by)
+    review.comments.create(text=text, by=by)
+    review.votes.create(
+        prompt=prompt, response_a=responses[0], response_b=responses[1], by=by, is_swapped=False, choice="b"
+    )
+    return review
+
+
+def likelihood(a: ModelVersion, b: ModelVersion, response: Response, *, words: str = "some words") -> Likelihood:
+    tokens = [[words, -4.0, -1.0], [" rarer", -1.0, -2.0], ["", -0.5, -0.5]]
+    return Likelihood.objects.create(
+        response=response, a=a, b=b, run=run(b.project, "compare", model=b, reference=a, summary={"layers": LAYERS}),
+        logprob_a=-5.5, logprob_b=-3.5, kl_a=1.0, kl_b=2.0, tokens=tokens,
+    )  # fmt: skip
+
+
+LAYERS = [
+    {"layer": f"model.layers.{number}", "relative_change": 0.01 * number, "num_weights": 99} for number in range(3)
+]
 
 
 def round_of(version: ModelVersion, opponent: ModelVersion, *, tasks: list[Task], number: int = 1) -> Round:

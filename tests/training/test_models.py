@@ -6,6 +6,7 @@ from django.test import Client
 from annotation.models import Project, User
 from tests.training import rows
 from tests.training.fence import Cast, check
+from training import actions
 from training.models import ModelVersion
 from training.views.models import family_tree
 
@@ -78,7 +79,11 @@ def test_fence_of_a_version(cast: Cast, family: list[ModelVersion], client: Clie
 
 
 def test_promote(admin: Client, cast: Cast, family: list[ModelVersion], dana: User) -> None:
-    tuned = family[-1]
+    base, *_, tuned = family
+    sent = {"stage": "production", "reason": "Wins 70 % of 200 pairs."}
+    refused = admin.post(f"/models/{tuned.pk}/promote/", sent)
+    assert refused.status_code == 422 and "wants an approval before production" in refused.content.decode()
+    actions.close_review(actions.open_review(base, tuned, by=dana), status="approved", by=dana, reason="Kinder.")
     answer = admin.post(
         f"/models/{tuned.pk}/promote/", {"stage": "production", "reason": "Wins 70 % of 200 pairs."}, follow=True
     )

@@ -2,6 +2,7 @@
 
 from training.actions.ending import end_run
 from training.actions.publishing import publish_responses, send_to_annotators, storable
+from training.actions.reviews import close_review, comment, in_own_order, is_swapped, open_review, vote_on_pair
 from training.actions.rounds import publish_round, why_nothing
 from training.actions.runs import (
     MOST_SEEDS,
@@ -21,8 +22,13 @@ __all__ = [
     "MOST_SEEDS",
     "POLICIES",
     "cancel_run",
+    "close_review",
+    "comment",
     "end_run",
     "fail_stale_runs",
+    "in_own_order",
+    "is_swapped",
+    "open_review",
     "promote",
     "publish_responses",
     "publish_round",
@@ -35,5 +41,6 @@ __all__ = [
     "start_sweep",
     "storable",
     "trainer_config",
+    "vote_on_pair",
     "why_nothing",
 ]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from annotation.models import AuditEntry, Project, User, Verb
 from training import artifacts
-from training.models import ModelVersion, Run, StageChange
+from training.models import ModelVersion, Review, Run, StageChange
 
 
 def register_version(
@@ -76,12 +76,29 @@ def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) 
             % {"version": version, "stage": current[version.pk].get_stage_display()}
         )
     if stage == ModelVersion.Stage.PRODUCTION:
+        _require_approval(version)
         for former in current.values():
             if former.stage == stage:
                 _move_stage(former, ModelVersion.Stage.ARCHIVED, by=by, reason=f"{version} took its place.")
     change = [current[version.pk].stage, stage]
     AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
     return _move_stage(version, stage, by=by, reason=reason.strip())
+
+
+def _require_approval(version: ModelVersion) -> None:
+    """A policy of a project that asks for it needs an approved review. A base model or a reward model has no answers of
+    its own making to be reviewed.
+    """
+    if version.kind != ModelVersion.Kind.POLICY or not version.project.promotion_needs_approval:
+        return
+    if not Review.objects.approving(version).exists():
+        raise ValueError(
+            _(
+                "%(project)s wants an approval before production: compare %(version)s with the version before it, open "
+                "a review there and approve it."
+            )
+            % {"project": version.project, "version": version}
+        )
 
 
 def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> StageChange:

@@ -1,10 +1,12 @@
 """The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), what two versions
-say of the answers of both (comparing), what people are asked about that (rounds), and who wants mails (mailing).
+say of the answers of both (comparing), what a team decides (reviews), what people are asked about that (rounds), and
+who wants mails (mailing).
 """
 
 from training.models.comparing import Likelihood
 from training.models.mailing import RunMail
 from training.models.metrics import Metric, MetricBlock
+from training.models.reviews import Review, ReviewComment, ReviewVote
 from training.models.rounds import Round, RoundTask
 from training.models.runs import Run, Sample, Snapshot, SnapshotJudgment, Sweep
 from training.models.versions import Generation, ModelVersion, StageChange
@@ -15,6 +17,9 @@ __all__ = [
     "Metric",
     "MetricBlock",
     "ModelVersion",
+    "Review",
+    "ReviewComment",
+    "ReviewVote",
     "Round",
     "RoundTask",
     "Run",

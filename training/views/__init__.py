@@ -7,6 +7,15 @@ from training.views.freeze import freeze
 from training.views.lineage import answer, snapshot, task_uses
 from training.views.models import model, models, promote
 from training.views.overlay import overlay, sweep, sweep_curves
+from training.views.reviews import (
+    review,
+    review_close,
+    review_comment,
+    review_next,
+    review_open,
+    review_pair,
+    review_vote,
+)
 from training.views.rounds import round_new, round_page
 from training.views.run import run, run_cancel, run_csv, run_curves, run_fit, run_resume, run_table
 from training.views.run_mail import run_mail
@@ -24,6 +33,13 @@ __all__ = [
     "models",
     "overlay",
     "promote",
+    "review",
+    "review_close",
+    "review_comment",
+    "review_next",
+    "review_open",
+    "review_pair",
+    "review_vote",
     "round_new",
     "round_page",
     "run",

@@ -20,7 +20,7 @@ from training import answers, diffs, likelihoods
 from training.diff_choice import ORDERS, Choice
 from training.diff_report import DiffReport
 from training.human_wins import human_wins
-from training.models import ModelVersion, Run
+from training.models import ModelVersion, Review, Run
 from training.origins import differences, shared_labels
 from training.style import shifts
 from training.views.requests import PersonRequest, asked_number, find_version, poll
@@ -66,6 +66,7 @@ def compare(request: PersonRequest) -> HttpResponse:
         "styles": shifts(diff.pairs),
         "differences": differences(a, b),
         "shared_labels": shared_labels(a, b),
+        "reviews": Review.objects.of_pair(a, b).select_related("a", "b", "opened_by", "closed_by"),
         "page": page,
         "weights": likelihoods.weight_changes(a, b),
         "running": running,

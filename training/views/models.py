@@ -83,6 +83,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,
+        "reviews": version.reviews.select_related("a", "b", "opened_by", "closed_by"),
         "snapshots": Snapshot.objects.behind(version.run),
     }
 
