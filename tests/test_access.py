@@ -171,6 +171,10 @@ EXPECTED = {
     "training:run_resume": Expected(ADMINS_CHANGE, "run", method="post"),
     "training:models": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:model": Expected(REVIEWERS, "version"),
+    "training:model_card": Expected(REVIEWERS, "version"),
+    "training:model_card_file": Expected(REVIEWERS, "version"),
+    "training:model_download": Expected(ADMINS_CHANGE, "version", method="post"),
+    "training:model_delete": Expected(ADMINS_CHANGE, "version", method="post"),
     "training:promote": Expected((302, 404, 403, 403, 422), "version", method="post"),
     "training:snapshot": Expected(REVIEWERS, "snapshot"),
     "training:answer": Expected(REVIEWERS, "answer"),

@@ -7,13 +7,17 @@ may change under a version that promises one set of weights; what a run wrote st
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from training.models import ModelVersion
 from training.rlhf import config as rlhf
 from training.rlhf.rundir import new_folder
+
+READ_BYTES = 1 << 24
 
 
 def check(folder: Path, *, kind: str) -> None:
@@ -51,14 +55,48 @@ def read_presets(folder: Path) -> dict[str, dict[str, object]]:
     return presets
 
 
-def checksum(folder: Path) -> str:
-    """SHA-256 over the names and the contents of all files, in the order of their names."""
+def checksum(folder: Path, *, between: Callable[[], object] = lambda: None) -> str:
+    """SHA-256 over the names and the contents of all files, in the order of their names.
+
+    between: called after each piece that was read, by whoever has to show that they are alive.
+    """
     total = hashlib.sha256()
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = hashlib.sha256()
         with file.open("rb") as handle:
-            content = hashlib.file_digest(handle, "sha256").hexdigest()
-        total.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+            while piece := handle.read(READ_BYTES):
+                content.update(piece)
+                between()
+        total.update(f"{file.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+def verify(version: ModelVersion, *, between: Callable[[], object] = lambda: None) -> None:
+    """ValueError with a sentence unless the version's files are those that were registered.
+
+    A model of a hub has no files here: its pinned revision is its promise.
+    """
+    if version.revision:
+        return
+    if not version.folder.is_dir():
+        raise ValueError(
+            _("The files of %(version)s are gone (%(folder)s): bring them back from a backup or register it again.")
+            % {"version": version, "folder": version.location}
+        )
+    if version.checksum and checksum(version.folder, between=between) != version.checksum:
+        raise ValueError(
+            _(
+                "The files of %(version)s have changed since it was registered: their checksum differs. Bring the "
+                "former files back to %(folder)s, or register the changed ones as a version of their own."
+            )
+            % {"version": version, "folder": version.location}
+        )
+
+
+def is_ours(version: ModelVersion) -> bool:
+    """Whether its files lie where we keep them, so that they go with it."""
+    places = (settings.MODELS_DIR, settings.RUNS_DIR)
+    return not version.revision and any(version.folder.is_relative_to(place) for place in places)
 
 
 def keep(folder: Path, *, project_slug: str, name: str) -> Path:

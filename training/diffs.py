@@ -211,4 +211,7 @@ def newest_answers(
         "has_ended",
         "settings",
     )
-    return {prompt: Answer(*rest, known.get(rest[0])) for prompt, *rest in found}
+    return {
+        prompt: Answer(response, text, reward, scorer, num_tokens, has_ended, settings, known.get(response))
+        for prompt, response, text, reward, scorer, num_tokens, has_ended, settings in found
+    }

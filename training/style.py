@@ -5,8 +5,8 @@ interval. A tuned model that has found a trick (always apologise, always list, a
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -15,40 +15,51 @@ from training.diff_report import mean_with_interval
 from training.diffs import CJK, PairDiff
 from training.reward_report import Share
 
-SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$|[\"'”’)])|[。！？]")
-LISTED = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
-MARKUP = re.compile(r"^#{1,6}\s|\*\*|__|`", re.MULTILINE)
+SENTENCE_END = re.compile(r"[.!?…]+(?=\s|$|[\"'”’)])|[。！？]+")
+LISTED = re.compile(r"\s*(?:[-*•]|\d+[.)])\s")
+MARKUP = ("**", "__", "`")
+PLAIN_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)?")
 WORD = re.compile(rf"(?=\w)[{CJK}]|[^\W_]+(?:['’][^\W_]+)?")
 
 
 def words(text: str) -> list[str]:
     """Words in lower case, punctuation left out; of Chinese, Japanese and Korean text its characters."""
-    return WORD.findall(text.casefold())
+    return (PLAIN_WORD if text.isascii() else WORD).findall(text.casefold())
 
 
-def repetition(text: str) -> float:
-    """Share of its three-word sequences that stand in it more than once."""
+def repetition(said: list[str]) -> float:
+    """Share of three-word sequences that stand in it more than once."""
+    num = len(said) - 2
+    return 1 - len(set(zip(said, said[1:], said[2:], strict=False))) / num if num > 0 else 0.0
+
+
+LABELS = (
+    _("Words"),
+    _("Sentences"),
+    _("Distinct words, share"),
+    _("Repeated three-word sequences, share"),
+    _("Exclamation marks"),
+    _("Question marks"),
+    _("Lines of a list"),
+    _("Marks of Markdown"),
+    _("Empty answers, share"),
+)
+
+
+def measures(text: str) -> tuple[float, ...]:
+    """A number for each of LABELS. Thousands of answers are measured while somebody waits: words are found once."""
     said = words(text)
-    threes = list(zip(said, said[1:], said[2:], strict=False))
-    return 1 - len(set(threes)) / len(threes) if threes else 0.0
-
-
-def distinct(text: str) -> float:
-    said = words(text)
-    return len(set(said)) / len(said) if said else 0.0
-
-
-MEASURES: list[tuple[Any, Callable[[str], float]]] = [
-    (_("Words"), lambda text: len(words(text))),
-    (_("Sentences"), lambda text: len(SENTENCE_END.findall(text))),
-    (_("Distinct words, share"), distinct),
-    (_("Repeated three-word sequences, share"), repetition),
-    (_("Exclamation marks"), lambda text: text.count("!") + text.count("！")),
-    (_("Question marks"), lambda text: text.count("?") + text.count("？")),
-    (_("Lines of a list"), lambda text: len(LISTED.findall(text))),
-    (_("Marks of Markdown"), lambda text: len(MARKUP.findall(text))),
-    (_("Empty answers, share"), lambda text: float(not text.strip())),
-]
+    return (
+        len(said),
+        len(SENTENCE_END.findall(text)),
+        len(set(said)) / len(said) if said else 0.0,
+        repetition(said),
+        text.count("!") + text.count("！"),
+        text.count("?") + text.count("？"),
+        sum(LISTED.match(line) is not None for line in text.split("\n")),
+        sum(map(text.count, MARKUP)) + sum(line.startswith("#") for line in text.split("\n")),
+        float(not text.strip()),
+    )
 
 
 @dataclass(frozen=True)
@@ -69,11 +80,16 @@ class Shift:
 
 def shifts(pairs: list[PairDiff]) -> list[Shift]:
     """Every measure over these pairs; none of fewer than two, which have no spread."""
+    if len(pairs) < 2:
+        return []
+    before, after = (list(zip(*map(measures, texts), strict=True)) for texts in zip(*map(texts_of, pairs), strict=True))
     found = []
-    for label, measure in MEASURES:
-        two = [(measure(pair.a.text), measure(pair.b.text)) for pair in pairs]
-        change = mean_with_interval([after - before for before, after in two])
-        if change:
-            before, after = (sum(column) / len(two) for column in zip(*two, strict=True))
-            found.append(Shift(label, before, after, change))
+    for label, old, new in zip(LABELS, before, after, strict=True):
+        change = mean_with_interval([y - x for x, y in zip(old, new, strict=True)])
+        assert change, "two pairs have a spread"
+        found.append(Shift(label, fmean(old), fmean(new), change))
     return found
+
+
+def texts_of(pair: PairDiff) -> tuple[str, str]:
+    return pair.a.text, pair.b.text

@@ -26,7 +26,7 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from training import likelihoods, snapshots
+from training import artifacts, likelihoods, snapshots
 from training.actions import end_run, fail_stale_runs, publish_responses, requeue, trainer_config
 from training.follow import follow
 from training.mailing import mail_ended_runs
@@ -119,6 +119,9 @@ class Execution:
     def fill_folder(self) -> None:
         """What the trainer reads; ValueError when what they chose is gone or does not fit."""
         filler = likelihoods if self.run.kind == Run.Kind.COMPARE else snapshots
+        for version in (self.run.model, self.run.reference, self.run.reward_model, self.run.watcher):
+            if version:
+                artifacts.verify(version, between=self.listen)
         filler.fill_run_folder(self.run)
         self.folder.write_config(trainer_config(self.run))
 

@@ -38,6 +38,10 @@ review_urls = [
 # /models/<pk>/
 model_urls = [
     path("", views.model, name="model"),
+    path("card/", views.model_card, name="model_card"),
+    path("card.md", views.model_card_file, name="model_card_file"),
+    path("download/", views.model_download, name="model_download"),
+    path("delete/", views.model_delete, name="model_delete"),
     path("promote/", views.promote, name="promote"),
     path("round/", views.round_new, name="round_new"),
 ]

@@ -13,6 +13,7 @@ USUAL = {
     "overlap": "1",
     "daily_goal": "40",
     "lease_seconds": "1800",
+    "promotion_needs_approval": "on",
     "revision": "until_frozen",
     "reason_chips": "",
 }

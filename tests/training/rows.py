@@ -238,6 +238,7 @@ def review_of(a: ModelVersion, b: ModelVersion, *, prompt: Prompt, by: User, tex
 
 
 def likelihood(a: ModelVersion, b: ModelVersion, response: Response, *, words: str = "some words") -> Likelihood:
+    a, b = sorted((a, b), key=lambda version: version.pk)
     tokens = [[words, -4.0, -1.0], [" rarer", -1.0, -2.0], ["", -0.5, -0.5]]
     return Likelihood.objects.create(
         response=response, a=a, b=b, run=run(b.project, "compare", model=b, reference=a, summary={"layers": LAYERS}),

@@ -61,13 +61,13 @@ def test_an_address_says_again_what_was_chosen() -> None:
 def test_style_by_hand() -> None:
     text = "Sorry, sorry! It's late.\n- one\n- two **now**"
     assert style.words(text) == ["sorry", "sorry", "it's", "late", "one", "two", "now"]
-    measured = {str(label): measure(text) for label, measure in style.MEASURES}
+    measured = dict(zip(map(str, style.LABELS), style.measures(text), strict=True))
     assert measured["Words"] == 7 and measured["Sentences"] == 2 and measured["Exclamation marks"] == 1
     assert measured["Lines of a list"] == 2 and measured["Marks of Markdown"] == 2
     assert measured["Distinct words, share"] == pytest.approx(6 / 7)
     assert style.words("你好。ok") == ["你", "好", "ok"]
-    assert style.repetition("a b c a b c") == pytest.approx(1 - 3 / 4)  # abc bca cab abc
-    assert style.repetition("") == 0 == style.distinct("")
+    assert style.repetition(["a", "b", "c", "a", "b", "c"]) == pytest.approx(1 - 3 / 4)  # abc bca cab abc
+    assert style.measures("") == (0, 0, 0.0, 0.0, 0, 0, 0, 0, 1.0)
 
 
 def test_a_shift_has_an_interval() -> None:

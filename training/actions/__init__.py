@@ -16,7 +16,7 @@ from training.actions.runs import (
     start_sweep,
     trainer_config,
 )
-from training.actions.versions import promote, register_version
+from training.actions.versions import delete_version, dependents, promote, register_version
 
 __all__ = [
     "MOST_SEEDS",
@@ -24,6 +24,8 @@ __all__ = [
     "cancel_run",
     "close_review",
     "comment",
+    "delete_version",
+    "dependents",
     "end_run",
     "fail_stale_runs",
     "in_own_order",

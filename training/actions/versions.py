@@ -1,4 +1,4 @@
-"""Verbs of model versions: register, promote."""
+"""Verbs of model versions: register, promote, delete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,11 +7,14 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotation.models import AuditEntry, Project, User, Verb
 from training import artifacts
-from training.models import ModelVersion, Review, Run, StageChange
+from training.models import ModelVersion, Review, Round, Run, StageChange
+from training.rlhf.rundir import discard
 
 
 def register_version(
@@ -83,6 +86,44 @@ def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) 
     change = [current[version.pk].stage, stage]
     AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
     return _move_stage(version, stage, by=by, reason=reason.strip())
+
+
+@transaction.atomic
+def delete_version(version: ModelVersion, *, by: User | None) -> None:
+    """The row and its files; ValueError with a sentence that names what depends on it."""
+    ModelVersion.objects.select_for_update().get(pk=version.pk)
+    if version.stage == ModelVersion.Stage.PRODUCTION:
+        raise ValueError(_("%(version)s is in production: move it to another stage first.") % {"version": version})
+    if used_by := dependents(version):
+        raise ValueError(
+            _("%(version)s cannot be deleted, because something depends on it: %(used_by)s. Archive it instead.")
+            % {"version": version, "used_by": ", ".join(used_by)}
+        )
+    AuditEntry.objects.record(
+        Verb.MODEL_DELETED, by=by, project=version.project, subject=version.name, checksum=version.checksum
+    )
+    folder, is_ours = version.folder, artifacts.is_ours(version)
+    version.delete()
+    if is_ours:
+        transaction.on_commit(lambda: discard(folder))
+
+
+def dependents(version: ModelVersion) -> list[str]:
+    """What would lose its origin with this version, each with how many there are."""
+    runs = Run.objects.filter(
+        Q(model=version) | Q(reference=version) | Q(reward_model=version) | Q(watcher=version)
+    ).count()
+    reviews = Review.objects.filter(Q(a=version) | Q(b=version)).count()
+    rounds = Round.objects.filter(Q(version=version) | Q(opponent=version) | Q(scorer=version)).count()
+    children, answers = version.children.count(), version.generations.count()
+    counted = [
+        (children, ngettext("%(num)d version that came of it", "%(num)d versions that came of it", children)),
+        (runs, ngettext("%(num)d run that used it", "%(num)d runs that used it", runs)),
+        (answers, ngettext("%(num)d answer it wrote", "%(num)d answers it wrote", answers)),
+        (reviews, ngettext("%(num)d review", "%(num)d reviews", reviews)),
+        (rounds, ngettext("%(num)d round", "%(num)d rounds", rounds)),
+    ]
+    return [said % {"num": num} for num, said in counted if num]
 
 
 def _require_approval(version: ModelVersion) -> None:

@@ -142,7 +142,7 @@ def token_texts(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
 def read_batch(a: nn.Module, b: nn.Module, readings: Sequence[Reading], *, stop_id: int) -> Iterator[dict[str, Any]]:
     """A line for each reading. An answer without a single token has nothing to be read."""
     with_tokens = [reading for reading in readings if reading.encoded.response]
-    rows = iter(())
+    rows: Iterator[tuple[list[float], ...]] = iter(())
     if with_tokens:
         device = next(b.parameters()).device
         responses = given_responses([each.encoded for each in with_tokens], stop_id=stop_id, device=device)

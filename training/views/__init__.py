@@ -5,7 +5,15 @@ from training.views.compare_verbs import compare_generate, compare_send, compare
 from training.views.dashboard import dashboard
 from training.views.freeze import freeze
 from training.views.lineage import answer, snapshot, task_uses
-from training.views.models import model, models, promote
+from training.views.models import (
+    model,
+    model_card,
+    model_card_file,
+    model_delete,
+    model_download,
+    models,
+    promote,
+)
 from training.views.overlay import overlay, sweep, sweep_curves
 from training.views.reviews import (
     review,
@@ -30,6 +38,10 @@ __all__ = [
     "dashboard",
     "freeze",
     "model",
+    "model_card",
+    "model_card_file",
+    "model_delete",
+    "model_download",
     "models",
     "overlay",
     "promote",

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.db import transaction
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from annotation.models import Project, Role
-from training import actions, reports
+from annotation.models import AuditEntry, Project, Role, Verb
+from training import actions, archives, artifacts, reports
 from training.forms import PromoteForm
+from training.model_card import markdown, sections
 from training.models import ModelVersion, Snapshot
 from training.reward_report import RewardReport
 from training.views.requests import PersonRequest, find_version
@@ -86,6 +89,66 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "reviews": version.reviews.select_related("a", "b", "opened_by", "closed_by"),
         "snapshots": Snapshot.objects.behind(version.run),
     }
+
+
+@login_required
+@require_safe
+def model_card(request: PersonRequest, pk: int) -> HttpResponse:
+    """What is known of the version, to read; the same as a file: model_card_file."""
+    version = find_version(request, pk)
+    return render(request, "training/model_card.html", {"version": version, "card": "\n\n".join(sections(version))})
+
+
+@login_required
+@require_safe
+def model_card_file(request: PersonRequest, pk: int) -> HttpResponse:
+    version = find_version(request, pk)
+    return HttpResponse(
+        markdown(version),
+        content_type="text/markdown; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{version.name}-README.md"'},
+    )
+
+
+@login_required
+@require_POST
+def model_download(request: PersonRequest, pk: int) -> HttpResponseBase:
+    """The artifact as a tar file with its card, once its checksum has been found right."""
+    version = find_version(request, pk, role=Role.ADMIN)
+    try:
+        if version.revision:
+            raise ValueError(
+                _("%(version)s is a model of a hub: download %(location)s there.")
+                % {"version": version, "location": version.location}
+            )
+        artifacts.verify(version)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("training:model", pk=pk)
+    with transaction.atomic():
+        AuditEntry.objects.record(
+            Verb.MODEL_DOWNLOADED, by=request.user, project=version.project, subject=version.name,
+            checksum=version.checksum,
+        )  # fmt: skip
+    card = {"README.md": markdown(version).encode()}
+    return StreamingHttpResponse(
+        archives.tar_of(version.folder, name=version.name, extra=card),
+        content_type="application/x-tar",
+        headers={"Content-Disposition": f'attachment; filename="{version.name}.tar"'},
+    )
+
+
+@login_required
+@require_POST
+def model_delete(request: PersonRequest, pk: int) -> HttpResponse:
+    version = find_version(request, pk, role=Role.ADMIN)
+    try:
+        actions.delete_version(version, by=request.user)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return redirect("training:model", pk=pk)
+    messages.success(request, _("%(version)s is deleted.") % {"version": version.name})
+    return redirect("training:models")
 
 
 @login_required

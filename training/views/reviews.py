@@ -130,9 +130,9 @@ def review_close(request: PersonRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         try:
             actions.close_review(desk.review, by=request.user, **form.cleaned_data)
-        except ValueError as error:
-            form.add_error(None, str(error))
+        except ValueError as error:  # somebody was faster: the page has no form any more to say it in
+            messages.error(request, str(error))
         else:
             messages.success(request, _("The review is closed."))
-            return redirect("training:review", pk=pk)
+        return redirect("training:review", pk=pk)
     return _page(request, desk, status=422, form=form)

@@ -1,0 +1,172 @@
+"""How quickly the model diff of many prompts opens: the server's time from the request to the last byte of the page.
+
+    python -m benchmarks.diff --prompts 2000 --out docs/results.md
+
+Two versions with an answer each to every prompt (60 words), scored, and read by both token by token. The request goes
+through Django's whole stack in this process. Its database lies under --var; it starts and stops it. Beside the time on
+the wall stands the processor time here and in the database's process: on a busy machine that is what can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import os
+import random
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import django
+
+from benchmarks.files import database_seconds
+from benchmarks.report import write
+
+WORDS = [f"word{number}" for number in range(3000)]
+LENGTH = 60
+VISITS = 11
+Row = tuple[str, float, float, float]
+"""What, and the medians of seconds on the wall, of this process, of the database's."""
+
+
+def fill(num: int) -> tuple[Any, Any, Any]:
+    """An admin and two versions with their answers."""
+    from annotation import actions  # noqa: PLC0415  after django.setup()
+    from annotation.models import Prompt, Role, User  # noqa: PLC0415
+    from training.models import ModelVersion, Run  # noqa: PLC0415
+
+    rng, stamp = random.Random(0), int(time.time())
+    project = actions.create_project(f"Diff {stamp}", by=None)
+    admin = User.objects.create_user(f"admin-{stamp}")
+    actions.add_member(project, user=admin, role=Role.ADMIN)
+    prompts = Prompt.objects.bulk_create(
+        [
+            Prompt(project=project, messages=[{"role": "user", "content": text(rng, 20)}], content_hash=str(number))
+            for number in range(num)
+        ],
+        batch_size=1000,
+    )
+    scorer = ModelVersion.objects.create(project=project, name="scorer", kind="reward", location="/nowhere")
+    a, b = (
+        ModelVersion.objects.create(project=project, name=name, kind=kind, location="/nowhere")
+        for name, kind in (("starter", "base"), ("tuned", "policy"))
+    )
+    run = Run.objects.create(project=project, kind="compare", status="succeeded", model=b, reference=a)
+    for version in (a, b):
+        answer_all(version, prompts, rng, scorer=scorer, pair=(a, b, run))
+    return admin, a, b
+
+
+def text(rng: random.Random, length: int) -> str:
+    return " ".join(rng.choices(WORDS, k=length))
+
+
+def digest(said: str) -> str:
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+def answer_all(
+    version: Any, prompts: list[Any], rng: random.Random, *, scorer: Any, pair: tuple[Any, Any, Any]
+) -> None:
+    from annotation.models import Response  # noqa: PLC0415  after django.setup()
+    from training.models import Generation, Likelihood, Run  # noqa: PLC0415
+
+    a, b, reading = pair
+    done = Run.objects.create(
+        project=version.project, kind="generate", status="succeeded", model=version, reward_model=scorer
+    )
+    texts = [text(rng, LENGTH) for _ in prompts]
+    answers = Response.objects.bulk_create(
+        [
+            Response(prompt=prompt, text=said, source=version.name, content_hash=digest(said))
+            for prompt, said in zip(prompts, texts, strict=True)
+        ],
+        batch_size=1000,
+    )  # fmt: skip
+    Generation.objects.bulk_create(
+        [
+            Generation(response=each, version=version, run=done, reward=rng.gauss(0, 1), logprob=-90.0,
+                       num_tokens=LENGTH, settings={"temperature": 1.0, "max_response_tokens": 256, "seed": 0})
+            for each in answers
+        ],
+        batch_size=1000,
+    )  # fmt: skip
+    Likelihood.objects.bulk_create(
+        [
+            Likelihood(response=each, a=a, b=b, run=reading, logprob_a=-90.0, logprob_b=-80.0, kl_a=1.0,
+                       kl_b=rng.expovariate(0.2),
+                       tokens=[[f"{word} ", rng.uniform(-5, 0), rng.uniform(-5, 0)] for word in each.text.split()])
+            for each in answers
+        ],
+        batch_size=1000,
+    )  # fmt: skip
+
+
+def measure(num: int) -> list[Row]:
+    from django.test import Client  # noqa: PLC0415  after django.setup()
+
+    admin, a, b = fill(num)
+    browser = Client(SERVER_NAME="localhost")
+    browser.force_login(admin)
+    address = f"/models/compare/?a={a.pk}&b={b.pk}"
+    visits = {
+        "as it opens, largest loss first": address,
+        "by KL, the last page": f"{address}&order=kl&page={num // 20}",
+        "searched and filtered": f"{address}&search=word7&words=differ&order=gain",
+    }
+    return [visit(browser, what, path) for what, path in visits.items()]
+
+
+def visit(browser: Any, what: str, path: str) -> Row:
+    seconds = []
+    for number in range(VISITS + 1):
+        wall, own, database = time.monotonic(), time.process_time(), database_seconds()
+        page = browser.get(path)
+        spent = (time.monotonic() - wall, time.process_time() - own, database_seconds() - database)
+        assert page.status_code == 200, page.status_code
+        if number:  # the first one compiles the templates
+            seconds.append(spent)
+    return (what, *(statistics.median(column) for column in zip(*seconds, strict=True)))  # type: ignore[return-value]
+
+
+def table(rows: list[Row], num: int, command: str) -> str:
+    load = os.getloadavg()[0]
+    head = f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
+    body = f"| {num:,} prompts | s on the wall | s of processor, web | s of processor, database |\n"
+    body += "| --- | --- | --- | --- |\n"
+    for what, *spent in rows:
+        body += f"| {what} | {' | '.join(f'{each:.2f}' for each in spent)} |\n"
+    return head + body
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--prompts", type=int, default=2000)
+    parser.add_argument("--var", type=Path, default=Path("var/bench-diff"), help="where its database lies")
+    parser.add_argument("--out", type=Path, help="a Markdown file whose part “diff” is replaced")
+    options = parser.parse_args()
+    os.environ |= {"PLUMBLINE_VAR": str(options.var.resolve()), "LOG_LEVEL": "WARNING"}
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    from django.conf import settings  # noqa: PLC0415  after django.setup()
+    from django.core.management import call_command  # noqa: PLC0415
+
+    started = settings.POSTGRES.start()
+    try:
+        settings.POSTGRES.create_database("plumbline")
+        call_command("migrate", verbosity=0)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        command = f"python -m benchmarks.diff --prompts {options.prompts}"
+        found = table(measure(options.prompts), options.prompts, command)
+    finally:
+        if started:
+            settings.POSTGRES.stop()
+    print(found)
+    if options.out:
+        write(options.out, found, part="diff", title="The model diff of 2,000 prompts")
+
+
+if __name__ == "__main__":
+    main()
