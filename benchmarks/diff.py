@@ -26,7 +26,7 @@ from benchmarks.report import write
 
 WORDS = [f"word{number}" for number in range(3000)]
 LENGTH = 60
-VISITS = 11
+VISITS = 5
 Row = tuple[str, float, float, float]
 """What, and the medians of seconds on the wall, of this process, of the database's."""
 

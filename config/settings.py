@@ -287,6 +287,10 @@ CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or VALKEY.url()
 CELERY_TASK_IGNORE_RESULT = True
 """The truth about every job is its row in PostgreSQL; a message carries only the id."""
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# Where versions are sent, and with which right; without a token the page says so.
+HUB_ENDPOINT = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+HUB_TOKEN = os.environ.get("HF_TOKEN", "")
+
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

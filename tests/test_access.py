@@ -174,6 +174,7 @@ EXPECTED = {
     "training:model_card": Expected(REVIEWERS, "version"),
     "training:model_card_file": Expected(REVIEWERS, "version"),
     "training:model_download": Expected(ADMINS_CHANGE, "version", method="post"),
+    "training:model_push": Expected(ADMINS_CHANGE, "version", method="post"),
     "training:model_delete": Expected(ADMINS_CHANGE, "version", method="post"),
     "training:promote": Expected((302, 404, 403, 403, 422), "version", method="post"),
     "training:snapshot": Expected(REVIEWERS, "snapshot"),

@@ -67,7 +67,7 @@ def histogram(values: Sequence[float], *, low: float, high: float) -> list[tuple
     return [(f"{low + (index + 0.5) * width:+.2f}", count) for index, count in enumerate(counts)]
 
 
-def wilson(share: float, num: int) -> tuple[float, float]:
+def wilson(share: float, num: float) -> tuple[float, float]:
     """The 95 % score interval of a share among `num` (Wilson 1927)."""
     centre = (share + Z95**2 / (2 * num)) / (1 + Z95**2 / num)
     half = Z95 / (1 + Z95**2 / num) * math.sqrt(share * (1 - share) / num + Z95**2 / (4 * num**2))

@@ -293,6 +293,13 @@ class RoundForm(forms.Form):
         return self.versions[self.cleaned_data["opponent"]]
 
 
+class PushForm(forms.Form):
+    repo_id = forms.CharField(label=_("Repository"), max_length=200, help_text=_("As owner/name."))
+    is_private = forms.BooleanField(
+        label=_("Private"), required=False, initial=True, help_text=_("Only who is invited sees it.")
+    )
+
+
 class CommentForm(forms.Form):
     text = forms.CharField(label=_("Comment"), widget=forms.Textarea(attrs={"rows": 3}), max_length=LONGEST_TEXT)
 

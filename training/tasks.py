@@ -26,11 +26,11 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from training import artifacts, likelihoods, snapshots
+from training import artifacts, hub, likelihoods, snapshots
 from training.actions import end_run, fail_stale_runs, publish_responses, requeue, trainer_config
 from training.follow import follow
 from training.mailing import mail_ended_runs
-from training.models import Run
+from training.models import HubPush, Run
 from training.rlhf.rundir import EXIT_DONE, EXIT_INTERRUPTED, RunDir
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,25 @@ def sweep_stale_runs() -> None:
         logger.warning("run %s: sent to the workers again (restart %s)", run.pk, run.attempt)
         execute_run.delay(run.pk)
     mail_ended_runs()
+
+
+@shared_task(name="training.tasks.push_version")
+def push_version(push_id: int) -> None:
+    """Send a version to its hub; harmless when the push is not (or no longer) queued."""
+    sending = HubPush.objects.select_related("version__project", "version__parent").filter(pk=push_id).first()
+    status = HubPush.Status
+    if sending is None or not sending.move(status.QUEUED, status.RUNNING):
+        return
+    try:
+        address = hub.push(sending.version, repo_id=sending.repo_id, is_private=sending.is_private)
+    except ValueError as error:  # the person's, or the hub's
+        sending.move(status.RUNNING, status.FAILED, error=str(error))
+    except Exception as error:  # the log gets the traceback, the page a sentence
+        sentence = f"Plumbline itself failed here ({type(error).__name__}): see its log."
+        sending.move(status.RUNNING, status.FAILED, error=sentence)
+        raise
+    else:
+        sending.move(status.RUNNING, status.SUCCEEDED, address=address)
 
 
 def close(run: Run, worker: str, status: Run.Status, *, error: str = "") -> bool:

@@ -41,6 +41,7 @@ model_urls = [
     path("card/", views.model_card, name="model_card"),
     path("card.md", views.model_card_file, name="model_card_file"),
     path("download/", views.model_download, name="model_download"),
+    path("push/", views.model_push, name="model_push"),
     path("delete/", views.model_delete, name="model_delete"),
     path("promote/", views.promote, name="promote"),
     path("round/", views.round_new, name="round_new"),

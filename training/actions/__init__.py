@@ -16,7 +16,7 @@ from training.actions.runs import (
     start_sweep,
     trainer_config,
 )
-from training.actions.versions import delete_version, dependents, promote, register_version
+from training.actions.versions import delete_version, dependents, promote, push_to_hub, register_version
 
 __all__ = [
     "MOST_SEEDS",
@@ -34,6 +34,7 @@ __all__ = [
     "promote",
     "publish_responses",
     "publish_round",
+    "push_to_hub",
     "register_version",
     "requeue",
     "rerun",

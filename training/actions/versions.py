@@ -1,4 +1,4 @@
-"""Verbs of model versions: register, promote, delete."""
+"""Verbs of model versions: register, promote, send to a hub, delete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotation.models import AuditEntry, Project, User, Verb
-from training import artifacts
-from training.models import ModelVersion, Review, Round, Run, StageChange
+from training import artifacts, hub
+from training.models import HubPush, ModelVersion, Review, Round, Run, StageChange
 from training.rlhf.rundir import discard
 
 
@@ -106,6 +106,18 @@ def delete_version(version: ModelVersion, *, by: User | None) -> None:
     version.delete()
     if is_ours:
         transaction.on_commit(lambda: discard(folder))
+
+
+@transaction.atomic
+def push_to_hub(version: ModelVersion, *, repo_id: str, is_private: bool, by: User | None) -> HubPush:
+    """Queue it; whoever calls this follows it with `push_version.delay_on_commit(push.pk)`. ValueError with a sentence
+    when it could not be sent.
+    """
+    hub.check(version, repo_id=repo_id)
+    AuditEntry.objects.record(
+        Verb.MODEL_PUSHED, by=by, project=version.project, subject=version.name, repo_id=repo_id, is_private=is_private
+    )
+    return HubPush.objects.create(version=version, repo_id=repo_id, is_private=is_private, by=by)
 
 
 def dependents(version: ModelVersion) -> list[str]:

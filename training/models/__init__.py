@@ -9,10 +9,11 @@ from training.models.metrics import Metric, MetricBlock
 from training.models.reviews import Review, ReviewComment, ReviewVote
 from training.models.rounds import Round, RoundTask
 from training.models.runs import Run, Sample, Snapshot, SnapshotJudgment, Sweep
-from training.models.versions import Generation, ModelVersion, StageChange
+from training.models.versions import Generation, HubPush, ModelVersion, StageChange
 
 __all__ = [
     "Generation",
+    "HubPush",
     "Likelihood",
     "Metric",
     "MetricBlock",

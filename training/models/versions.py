@@ -123,3 +123,34 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version}: {self.response}"
+
+
+class HubPush(models.Model):
+    """A version sent to a model hub: asked for on its page, carried out by a worker."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", _("queued")
+        RUNNING = "running", _("running")
+        SUCCEEDED = "succeeded", _("succeeded")
+        FAILED = "failed", _("failed")
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="pushes")
+    repo_id = models.CharField(max_length=200)
+    is_private = models.BooleanField(default=True)
+    status = models.CharField(max_length=20, choices=Status.choices, default=Status.QUEUED)
+    address = models.URLField(max_length=500, blank=True, help_text="Of the commit at the hub.")
+    error = models.TextField(blank=True, help_text="A sentence that says what to change.")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} → {self.repo_id}"
+
+    def move(self, old: Status, new: Status, **changes: object) -> bool:
+        """Move it from `old` to `new`; True when this very call did it. The database decides races."""
+        moved = HubPush.objects.filter(pk=self.pk, status=old).update(status=new, **changes)
+        self.refresh_from_db()
+        return moved == 1

@@ -11,6 +11,7 @@ from training.views.models import (
     model_card_file,
     model_delete,
     model_download,
+    model_push,
     models,
     promote,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "model_card_file",
     "model_delete",
     "model_download",
+    "model_push",
     "models",
     "overlay",
     "promote",

@@ -16,10 +16,11 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import AuditEntry, Project, Role, Verb
 from training import actions, archives, artifacts, reports
-from training.forms import PromoteForm
+from training.forms import PromoteForm, PushForm
 from training.model_card import markdown, sections
 from training.models import ModelVersion, Snapshot
 from training.reward_report import RewardReport
+from training.tasks import push_version
 from training.views.requests import PersonRequest, find_version
 
 
@@ -86,6 +87,8 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,
+        "pushes": version.pushes.select_related("by"),
+        "push_form": PushForm(),
         "reviews": version.reviews.select_related("a", "b", "opened_by", "closed_by"),
         "snapshots": Snapshot.objects.behind(version.run),
     }
@@ -136,6 +139,25 @@ def model_download(request: PersonRequest, pk: int) -> HttpResponseBase:
         content_type="application/x-tar",
         headers={"Content-Disposition": f'attachment; filename="{version.name}.tar"'},
     )
+
+
+@login_required
+@require_POST
+def model_push(request: PersonRequest, pk: int) -> HttpResponse:
+    """Queue the version for a hub; the page shows how it went."""
+    version = find_version(request, pk, role=Role.ADMIN)
+    form = PushForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Name the repository as owner/name."))
+        return redirect("training:model", pk=pk)
+    try:
+        sending = actions.push_to_hub(version, by=request.user, **form.cleaned_data)
+    except ValueError as error:
+        messages.error(request, str(error))
+    else:
+        push_version.delay_on_commit(sending.pk)
+        messages.success(request, _("It waits for a worker to send it. Reload the page to see how it went."))
+    return redirect("training:model", pk=pk)
 
 
 @login_required
