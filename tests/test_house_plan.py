@@ -15,8 +15,8 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("fields", "run_config", "policy_config", "config", "rundir", "launch", "distributed", "data", "packing"),
-    *("activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
+    *("fields", "run_config", "policy_config", "config", "rundir", "memory", "launch", "distributed", "data"),
+    *("packing", "activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
     *("served", "generate", "evaluate", "compare", "environment", "boards", "__main__"),
@@ -91,7 +91,7 @@ def test_the_web_half_of_training_meets_the_trainer_on_disk() -> None:
                 module, *(f"annotation.{door}" for door in ("models", "intake", "export", "webhooks", "simulation"))
             )
         if within(module, "training.rlhf"):
-            return within(module, "training.rlhf.config", "training.rlhf.rundir")
+            return within(module, "training.rlhf.config", "training.rlhf.memory", "training.rlhf.rundir")
         return True
 
     assert not wrong("training", is_allowed)
@@ -105,7 +105,7 @@ def test_the_trainer_stands_alone() -> None:
         if root in OWN:
             return within(module, "training.rlhf")
         libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers", "wandb", "urllib3"}
-        if file.stem in {"fields", "run_config", "policy_config", "config", "rundir"}:
+        if file.stem in {"fields", "run_config", "policy_config", "config", "rundir", "memory"}:
             libraries = set()
         if file.stem == "environment":
             libraries |= {"gymnasium", "numpy"}

@@ -21,6 +21,7 @@ from typing import Any, Literal, TextIO
 
 from training.rlhf.config import KINDS, Config, TrainingConfig
 from training.rlhf.launch import end_with_parent, is_launched, launch, note_end, rank
+from training.rlhf.memory import available, refuse_too_large
 from training.rlhf.rundir import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -186,8 +187,25 @@ def _trainer(kind: str, config: Config) -> Trainer:
     return evaluate
 
 
+def _device(config: Config) -> str:
+    import torch  # noqa: PLC0415
+
+    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _free_memory(config: Config) -> int | None:
+    """Bytes that this process may take: of the GPU, or its part of the machine's memory."""
+    import torch  # noqa: PLC0415
+
+    if _device(config) == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    free = available()
+    return None if free is None else free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def _run(kind: str, config: Config, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
     """The loop of the kind, with the other processes where there are several, and with the boards."""
+    refuse_too_large(config, run, free=_free_memory(config), device=_device(config))
     trainer = _trainer(kind, config)
     from training.rlhf.boards import boards  # noqa: PLC0415 - loads torch, as trainers do
     from training.rlhf.distributed import agreed, joined  # noqa: PLC0415

@@ -1,0 +1,37 @@
+"""What runs really take: peak.py KIND=RUN ... prints the peak of resident memory in bytes above that before each run.
+
+Started with MALLOC_MMAP_THRESHOLD_, so that memory which nobody uses is not counted.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from training.rlhf.rundir import RunDir
+from training.rlhf.train_dpo import train_dpo
+from training.rlhf.train_policy import train_policy
+from training.rlhf.train_reward import train_reward
+
+LOOPS = {"dpo": train_dpo, "policy": train_policy, "reward": train_reward}
+
+
+def status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def main(arguments: list[str]) -> None:
+    torch.ones(8, 8) @ torch.ones(8, 8)  # what the library takes for itself
+    for argument in arguments:
+        kind, _, path = argument.partition("=")
+        run = RunDir(path)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = status("VmRSS")
+        with run.open_events() as events:
+            LOOPS[kind](run.read_config(kind), run, events, lambda: None)
+        print(status("VmHWM") - before)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,100 @@
+"""The estimate against what runs take, its refusal, and what it knows of a model's folder."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.rlhf.nano import environment, events_of, make_run, preference_lines, save_nano_policy, train, user
+from training.rlhf.config import GenerateConfig, PolicyConfig, RewardConfig
+from training.rlhf.memory import available, estimate, longest, shape_of
+from training.rlhf.model import add_lora, load_policy, load_tokenizer, new_scalar, save_model
+from training.rlhf.rundir import new_folder
+
+CPU = torch.device("cpu")
+SETTINGS = {"device": "cpu", "num_threads": 1, "max_prompt_tokens": 64, "max_response_tokens": 64}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("memory")
+    policy = save_nano_policy(folder / "policy", num_layers=4, hidden_size=256)
+    with new_folder(folder / "reward") as inside:
+        scalar = new_scalar(str(policy), device=CPU, head="random")
+        save_model(inside, scalar, load_tokenizer(str(policy)), about={})
+    return {"model": str(policy), "reward_model": str(folder / "reward")}
+
+
+def test_the_shape_is_read_from_the_files(models):
+    shape = shape_of(models["model"])
+    policy = load_policy(models["model"], device=CPU)
+    assert shape is not None and shape.num_weights == sum(weight.numel() for weight in policy.parameters())
+    assert (shape.num_layers, shape.width, shape.inner_width, shape.cache_width) == (4, 256, 512, 256)
+    adapted = add_lora(policy, rank=3, alpha=1.0)
+    learned = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+    assert learned == 3 * shape.adapted_width
+    assert shape_of("some/hub-model") is None and estimate(RewardConfig(model="some/hub-model")) is None
+    assert estimate(GenerateConfig(model=models["model"])) is None
+
+
+def test_what_lowers_it(models):
+    config = PolicyConfig(**models)
+    plain = estimate(config)
+    assert plain is not None
+    for changes, part in (
+        ({"lora_rank": 4}, "optimizer"),
+        ({"micro_batch_size": 2}, "activations"),
+        ({"activation_checkpointing": True}, "activations"),
+        ({"max_response_tokens": 16}, "sampling"),
+        ({"value_trunk": "shared"}, "weights"),
+    ):
+        other = estimate(dataclasses.replace(config, **changes))
+        assert other is not None and getattr(other, part) < getattr(plain, part), changes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells the peak")
+def test_runs_take_what_was_estimated(models, tmp_path):
+    pairs = [
+        line | {"prompt": user("x" * 46), "prompt_id": f"q{index}", "id": f"q{index}", "split": "train"}
+        | {"prompt": user(f"{index:03d}" + "x" * 43), "response_a": "y" * 63, "response_b": "z" * 63}
+        for index, line in enumerate(preference_lines(18))
+    ]  # fmt: skip
+    prompts = [{"id": f"p{i}", "messages": user(f"{i:03d}" + "x" * 43), "split": "train"} for i in range(32)]
+    dpo = {"model": models["model"], **SETTINGS, "batch_size": 8, "max_steps": 2}
+    policy = {**models, **SETTINGS, "rollout_batch_size": 16, "num_steps": 2, "ppo_epochs": 1, "num_sample_prompts": 1}
+    runs = {
+        "dpo": make_run(tmp_path / "dpo", "dpo", dpo, preferences=pairs),
+        "policy": make_run(tmp_path / "policy", "policy", policy | {"replace_missing_eos": False}, prompts=prompts),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.rlhf.peak", *(f"{kind}={run.path}" for kind, run in runs.items())],
+        env={**environment(), "MALLOC_MMAP_THRESHOLD_": "65536"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    for (kind, run), peak in zip(runs.items(), done.stdout.split(), strict=True):
+        needed = estimate(run.read_config(kind))
+        assert needed is not None
+        assert needed.total == pytest.approx(int(peak), rel=0.2), (kind, needed)
+
+
+def test_a_run_that_does_not_fit_is_refused_before_it_loads_a_model(models, tmp_path):
+    free = available()
+    assert free is not None
+    rows = 2 * free // (4 * 128 * 4 * 2 * 256) // 64 * 64  # whose keys and values alone are twice what there is
+    config = {**models, **SETTINGS, "rollout_batch_size": rows, "total_episodes": rows}
+    prompts = [{"id": "p", "messages": user("x" * 240), "split": "train"}]
+    run = make_run(tmp_path / "run", "policy", config, prompts=prompts)
+    assert longest(run) == (61, 1)
+    train("policy", run, expect=2)
+    (error,) = events_of(run)
+    assert error["owner"] == "user"
+    assert "lower rollout_batch_size or max_response_tokens" in error["message"] and "are free" in error["message"]
+
+
+def test_data_that_nobody_can_read_is_left_to_the_run(tmp_path):
+    run = make_run(tmp_path / "run", "reward", {})
+    Path(run.preferences).write_text('[1]\n{"prompt": 3}\nnonsense\n')
+    assert longest(run) == (1, 1)

@@ -1,0 +1,271 @@
+"""How much memory a run will need: from its settings and the shapes of its models, before anything is loaded.
+
+    needed = estimate(config, prompt_tokens=400, response_tokens=128)          None where a model lies on a hub
+    refuse_too_large(config, run, free=available(), device="cpu")
+
+Weights, gradients and Adam's two moments are float32. What a pass keeps for the backward pass is counted from the
+layers of a Llama (9·d + 2·d_kv + 4·d_ff numbers a token and layer, as autograd saves them); other architectures come
+near it. Live bytes, within 20 % of what runs take (tests/rlhf/test_memory.py); glibc's allocator keeps up to half as
+much again as holes, unless MALLOC_MMAP_THRESHOLD_ tells it to give them back, which costs time. Standard library only:
+a web page asks without loading torch.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from training.rlhf.config import (
+    Config,
+    DPOConfig,
+    ILQLConfig,
+    PolicyConfig,
+    RewardConfig,
+    SFTConfig,
+    TrainingConfig,
+)
+from training.rlhf.rundir import RunDir
+
+NUMBER = 4
+"""Bytes of a float32."""
+TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
+"""As training.rlhf.packing cuts its pieces."""
+LOGITS_KEPT, LOGITS_PIECE = 2**29, 2**26
+"""As training.rlhf.heads keeps them."""
+BYTES_A_TOKEN = 4
+"""Of text, about; for data that nobody has encoded yet."""
+
+
+class Shape(NamedTuple):
+    """What the memory of a model depends on."""
+
+    num_weights: int
+    adapted_width: int
+    """Inputs and outputs of all linear layers that adapters go on: rank times this many numbers learn."""
+    num_layers: int
+    width: int
+    inner_width: int
+    cache_width: int
+    """Of keys, or of values, of all heads together."""
+    vocabulary: int
+
+
+class Estimate(NamedTuple):
+    """Bytes that one process needs at most, beside Python and its libraries."""
+
+    weights: int
+    optimizer: int
+    gradients: int
+    activations: int
+    """Of the largest micro-batch, with its logits."""
+    sampling: int
+    """Keys, values and logits while answers are written."""
+
+    @property
+    def total(self) -> int:
+        """Gradients grow as activations go, and nothing is sampled while the model learns."""
+        return self.weights + self.optimizer + max(self[2:])
+
+
+def estimate(
+    config: Config, *, device: str = "cpu", prompt_tokens: int = 0, response_tokens: int = 0
+) -> Estimate | None:
+    """What a run needs whose longest prompt and response are so long (0: as long as the config lets them be).
+
+    None where the shape of a model is not to be had: it lies on a hub.
+    """
+    if not isinstance(config, TrainingConfig):
+        return None
+    found = [shape_of(folder) for folder in folders_of(config)]
+    if None in found:
+        return None
+    trained, frozen = split_by_role(config, [shape for shape in found if shape])
+    prompt = min(prompt_tokens or config.max_prompt_tokens, config.max_prompt_tokens)
+    response = min(response_tokens or config.max_response_tokens, config.max_response_tokens)
+    learning = sum(numbers_learned(shape, config) for shape in trained)
+    return Estimate(
+        weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + (learning if config.lora_rank else 0)),
+        optimizer=2 * NUMBER * learning,
+        gradients=NUMBER * learning,
+        activations=activations(config, trained, prompt=prompt, response=response, device=device),
+        sampling=sampling(config, trained[0], tokens=prompt + response, response=response),
+    )
+
+
+def folders_of(config: TrainingConfig) -> list[str]:
+    """The models of a run: the one it trains first."""
+    if not isinstance(config, PolicyConfig):
+        return [config.model]
+    value = config.value_model or (config.model if config.value_init == "policy" else config.reward_model)
+    return [config.model, config.reward_model, *([config.watcher] if config.watcher else []), value]
+
+
+def split_by_role(config: TrainingConfig, shapes: list[Shape]) -> tuple[list[Shape], list[Shape]]:
+    """Those that learn and those that only answer; shapes: as folders_of names them."""
+    own = shapes[0]
+    if isinstance(config, ILQLConfig):
+        heads = 2 * (own.width * 2 * own.width + 2 * own.width * own.vocabulary)
+        frozen_target = own._replace(num_weights=heads, adapted_width=0)
+        return [own._replace(num_weights=own.num_weights + heads)], [own, frozen_target]
+    if not isinstance(config, PolicyConfig):
+        return [own], []
+    scorers, value = shapes[1:-1], shapes[-1]
+    has_own_value = config.has_value_model and not config.shares_trunk
+    return [own, *([value] if has_own_value else [])], [*scorers, *([] if config.lora_rank else [own])]
+
+
+def numbers_learned(shape: Shape, config: TrainingConfig) -> int:
+    return config.lora_rank * shape.adapted_width if config.lora_rank else shape.num_weights
+
+
+def rows_of_a_step(config: TrainingConfig) -> int:
+    """Rows whose gradient is one: all of a step, unless micro_batch_size says otherwise."""
+    if isinstance(config, PolicyConfig):
+        whole = config.rollout_batch_size // config.num_minibatches
+    else:
+        whole = int(getattr(config, "batch_size", 1)) * (2 if isinstance(config, RewardConfig | DPOConfig) else 1)
+    size = config.micro_batch_size * (2 if isinstance(config, DPOConfig) else 1)
+    return min(whole, size or whole)
+
+
+def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> int:
+    """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value together."""
+    tokens = rows_of_a_step(config) * (prompt + response)
+    if isinstance(config, PolicyConfig):
+        tokens = min(tokens, max(TOKENS_A_PASS[device], prompt + response))
+    size = NUMBER if config.dtype == "float32" else 0.6 * NUMBER  # norms and sums stay float32
+    kept = 0.0
+    for shape in trained:
+        layer = 9 * shape.width + 2 * shape.cache_width + 4 * shape.inner_width
+        if config.activation_checkpointing:
+            kept += tokens * (shape.num_layers * shape.width + layer) * size
+        else:
+            kept += tokens * shape.num_layers * layer * size
+    return int(kept) + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
+
+
+def logits(config: TrainingConfig, shape: Shape, *, tokens: int, prompt: int, response: int) -> int:
+    """Bytes of what is predicted for the response tokens of a micro-batch."""
+    if isinstance(config, RewardConfig):
+        return 0
+    whole = NUMBER * shape.vocabulary * math.ceil(tokens * response / (prompt + response))
+    if isinstance(config, SFTConfig | ILQLConfig):
+        return 5 * whole  # logits, scaled, their gradients; of ILQL two heads, and their targets
+    return min(whole, LOGITS_KEPT) + 2 * min(whole, LOGITS_PIECE)
+
+
+def sampling(config: TrainingConfig, shape: Shape, *, tokens: int, response: int) -> int:
+    """Bytes of the key-value cache of a whole rollout, and of one token's logits with their float64 distribution."""
+    if not isinstance(config, PolicyConfig):
+        return 0
+    cache = NUMBER * tokens * shape.num_layers * 2 * shape.cache_width
+    return config.rollout_batch_size * (cache + shape.vocabulary * (NUMBER + 3 * 8))
+
+
+def shape_of(folder: str) -> Shape | None:
+    """Read from a folder's config.json and the headers of its safetensors files; None where they are not there."""
+    path = Path(folder)
+    files = sorted(path.glob("*.safetensors")) if folder else []
+    if not files or not (path / "config.json").is_file():
+        return None
+    values = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    values = values.get("text_config", values)
+    tensors = {name: about["shape"] for file in files for name, about in _header(file)}
+    width = _first(values, "hidden_size", "n_embd")
+    heads = _first(values, "num_attention_heads", "n_head")
+    head_width = values.get("head_dim") or width // heads
+    matrices = {name: shape for name, shape in tensors.items() if len(shape) == 2 and _is_adapted(name)}
+    return Shape(
+        num_weights=sum(math.prod(shape) for shape in tensors.values()),
+        adapted_width=sum(sum(shape) for shape in matrices.values()),
+        num_layers=_first(values, "num_hidden_layers", "n_layer"),
+        width=width,
+        inner_width=_first(values, "intermediate_size", "n_inner") or 4 * width,
+        cache_width=(values.get("num_key_value_heads") or heads) * head_width,
+        vocabulary=_first(values, "vocab_size"),
+    )
+
+
+def _is_adapted(name: str) -> bool:
+    """Whether peft's all-linear takes it: not embeddings, not the output layer."""
+    return not any(word in name for word in ("embed", "wte", "wpe", "lm_head", "score"))
+
+
+def _first(values: Mapping[str, Any], *names: str) -> int:
+    return next((int(values[name]) for name in names if values.get(name)), 0)
+
+
+def _header(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The names of a safetensors file with their shapes: a length of 8 bytes, and so much JSON."""
+    with file.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        header = json.loads(handle.read(length))
+    return ((name, about) for name, about in header.items() if name != "__metadata__")
+
+
+def longest(run: RunDir) -> tuple[int, int]:
+    """(prompt, response) tokens of the longest in the run's data, about: by their bytes, before they are encoded."""
+    prompt = response = 0
+    for path in (run.preferences, run.prompts, run.demonstrations):
+        for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+            try:
+                line = json.loads(text)
+                turns = line.get("prompt") or line.get("messages") or []
+                prompt = max(prompt, sum(len(str(turn["content"]).encode()) for turn in turns))
+                answers = [str(line.get(name) or "") for name in ("response", "response_a", "response_b")]
+                response = max(response, *(len(answer.encode()) for answer in answers))
+            except (ValueError, AttributeError, KeyError, TypeError):
+                continue  # whoever reads the data for the run says what is wrong with it
+    return prompt // BYTES_A_TOKEN + 1, response // BYTES_A_TOKEN + 1
+
+
+def available() -> int | None:
+    """Bytes that a new process may take of this machine's memory, or of its control group's; None where it cannot be
+    known (not Linux).
+    """
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text(encoding="utf-8"))
+        return min(free, limit - int((group / "memory.current").read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # no such group, or "max"
+        return free
+
+
+def refuse_too_large(config: Config, run: RunDir, *, free: int | None, device: str) -> None:
+    """ValueError with a sentence when the run would not fit. free: bytes on the device, for all processes of the run;
+    None where nobody knows.
+    """
+    prompt, response = longest(run)
+    # a policy writes as much as it may, whatever the data holds
+    response = 0 if isinstance(config, PolicyConfig) else response
+    needed = estimate(config, device=device, prompt_tokens=prompt, response_tokens=response)
+    if needed is None or free is None or needed.total <= free:
+        return
+    parts = {name: getattr(needed, name) for name in ("activations", "sampling", "gradients")}
+    largest = max(parts, key=lambda name: parts[name])
+    advice = ADVICE[largest]
+    if parts[largest] < needed.weights + needed.optimizer:
+        advice = ADVICE["weights"]
+    raise ValueError(
+        f"this run needs about {gigabytes(needed.total)} of memory, and {gigabytes(free)} are free: "
+        f"{gigabytes(needed.weights)} for weights, {gigabytes(needed.optimizer)} for the optimizer, "
+        f"{gigabytes(parts[largest])} for {largest}. To make it fit, {advice}."
+    )
+
+
+ADVICE = {
+    "activations": "lower micro_batch_size (the result stays the same) or set activation_checkpointing",
+    "sampling": "lower rollout_batch_size or max_response_tokens",
+    "gradients": "raise lora_rank above 0",
+    "weights": "raise lora_rank above 0, use more processes with a GPU each, or choose a smaller model",
+}
+
+
+def gigabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MB"
