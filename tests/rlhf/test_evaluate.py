@@ -21,7 +21,7 @@ def reward(tmp_path_factory, nano_policy):
     folder = tmp_path_factory.mktemp("reward")
     torch.manual_seed(0)
     model = new_scalar(str(nano_policy), device=CPU, head="random")
-    model.reward_mean, model.reward_std = 0.5, 2.0
+    model.reward_mean, model.reward_std, model.temperature = 0.5, 2.0, 1.25
     save_model(folder, model, load_tokenizer(str(nano_policy)), about={})
     return folder
 
@@ -47,8 +47,9 @@ def test_a_reward_model_is_measured_on_pairs(tmp_path, reward):
     ]
     assert summary["num_pairs"] == len(lines) == 8 and summary["accuracy"] == sum(right) / 8
     for line in lines:  # normalised scores differ by the raw difference over the deviation
-        raw = math.log(line["probability"] / (1 - line["probability"]))
-        assert (line["score_a"] - line["score_b"]) * 2.0 == pytest.approx(raw, abs=1e-4)
+        log_odds = math.log(line["probability"] / (1 - line["probability"]))
+        assert (line["score_a"] - line["score_b"]) * 2.0 == pytest.approx(1.25 * log_odds, abs=1e-4)
+    assert summary["temperature"] == 1.25 and summary["ece_calibrated"] != summary["ece"]
 
 
 def test_a_policy_answers_prompts_and_is_judged(tmp_path, nano_policy, reference, reward):

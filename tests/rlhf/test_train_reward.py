@@ -85,6 +85,8 @@ def test_the_artifact_holds_the_best_weights_and_their_normalisation(uninterrupt
     about = read_about(str(uninterrupted.artifact))
     assert about["kind"] == "reward" and about["parent"] == str(nano_policy) and len(about["data_hash"]) == 64
     assert about["normalised_over"].startswith("all responses of the train split")
+    assert about["temperature"] == summary["temperature"] == model.temperature != 1.0
+    assert summary["calibrated_on"] == "the validation split"
 
 
 def test_killed_or_cancelled_it_goes_on_bit_for_bit(tmp_path, nano_policy, uninterrupted):

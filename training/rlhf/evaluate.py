@@ -32,7 +32,7 @@ from training.rlhf.data import (
     read_prompts,
 )
 from training.rlhf.held_out import HeadScores, head_report, score_pairs, scored_pairs
-from training.rlhf.measures import ScoredPair, held_out_report
+from training.rlhf.measures import ScoredPair, as_calibrated, held_out_report
 from training.rlhf.model import (
     ScalarModel,
     choose_device,
@@ -100,7 +100,7 @@ def evaluate_reward_model(
         scored += scored_pairs(pairs[rows], scores.difference)
         differences.append((scores.a - scores.b) / model.reward_std)
         lines += pair_lines(model, chosen[rows], scores)
-    report = held_out_report(scored)
+    report = held_out_report(scored) | as_calibrated(scored, model.temperature)
     if model.num_heads > 1:
         report |= head_report(scored, torch.cat(differences))
     return report, lines

@@ -142,17 +142,22 @@ def calibrated(fitted_on: Sequence[ScoredPair], held_out: Sequence[ScoredPair]) 
         how = "two halves of the held-out prompts"
     else:
         after, how = cooled(_predicted(held_out), temperature), "the validation split"
+    return Calibrated(temperature, _with_temperature(after, temperature) | {"calibrated_on": how})
+
+
+def as_calibrated(held_out: Sequence[ScoredPair], temperature: float) -> dict[str, Any]:
+    """What a temperature that is given does on these pairs, to stand beside held_out_report's numbers."""
+    return _with_temperature(cooled(_predicted(held_out), temperature), temperature)
+
+
+def _with_temperature(after: Sequence[Predicted], temperature: float) -> dict[str, Any]:
     bins = calibration_bins(after)
-    return Calibrated(
-        temperature,
-        {
-            "temperature": temperature,
-            "calibrated_on": how,
-            "log_loss_calibrated": log_loss(after),
-            "ece_calibrated": expected_calibration_error(bins),
-            "calibration_calibrated": _as_json(bins),
-        },
-    )
+    return {
+        "temperature": temperature,
+        "log_loss_calibrated": log_loss(after),
+        "ece_calibrated": expected_calibration_error(bins),
+        "calibration_calibrated": _as_json(bins),
+    }
 
 
 def _predicted(pairs: Sequence[ScoredPair]) -> list[Predicted]:
