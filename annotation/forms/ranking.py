@@ -9,27 +9,27 @@ from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotation.forms.task import JudgmentForm
+from annotation.forms.task import JudgmentForm, sharing
 from annotation.models import Judgment, Response
 
 LETTERS = "ABCDEF"
 
 
 class RankedAnswer(NamedTuple):
-    """One answer as the page shows it."""
+    """One answer and the field of its place."""
 
     letter: str
-    text: str
     place: forms.BoundField
-    correction: forms.BoundField
 
 
+@sharing
 class RankingForm(JudgmentForm):
     """Nothing is placed beforehand. Equal places are ties; gaps between the places do not matter."""
 
     left_correction = None  # type: ignore[assignment]  # so Django leaves the field out: each answer has its own below
 
     incomplete = _("Give each answer a place, 1 is the best.")
+    places = [(letter, letter) for letter in LETTERS]
 
     def correctable(self) -> dict[str, Response]:
         return {f"correction_{number}": shown for number, shown in enumerate(self.assignment.shown, start=1)}
@@ -46,15 +46,12 @@ class RankingForm(JudgmentForm):
                 widget=forms.RadioSelect,
                 error_messages={"required": sentence, "invalid_choice": sentence},
             )
-            self.fields[f"correction_{number}"] = forms.CharField(
-                required=False, strip=False, widget=forms.Textarea(attrs={"rows": 6})
-            )
-        super().complete()
+            self.fields[f"correction_{number}"] = forms.CharField(required=False, strip=False)
 
     def ranked(self) -> Iterator[RankedAnswer]:
         """The answers in the order of the page."""
-        for number, (letter, response) in enumerate(zip(LETTERS, self.shown.values(), strict=False), start=1):
-            yield RankedAnswer(letter, response.text, self[f"place_{number}"], self[f"correction_{number}"])
+        for number, letter in enumerate(LETTERS[: len(self.shown)], start=1):
+            yield RankedAnswer(letter, self[f"place_{number}"])
 
     def values_of(self, judgment: Judgment) -> dict[str, Any]:
         ranks = {rank.response_id: rank.rank for rank in judgment.ranks.all()}

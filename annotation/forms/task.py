@@ -6,11 +6,14 @@ will do for its task is decided by the verbs (annotation.actions), so that pages
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import uuid
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from django import forms
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +31,7 @@ SCALE = [
     (BOTH_BAD, _("both bad")),
 ]
 LONGEST_DAY = 24 * 60 * 60
+F = TypeVar("F", bound=forms.Form)
 
 
 class Verdict(NamedTuple):
@@ -44,6 +48,39 @@ class Verdict(NamedTuple):
     reasons: list[str]
     corrections: dict[int, str]
     active_seconds: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownAnswer:
+    """One answer of the task and the field to correct it in."""
+
+    side: str
+    title: str | Promise
+    text: str
+    field: str
+    corrected: str
+    """What stands in the field: the text, while nobody has changed it."""
+
+    @property
+    def is_corrected(self) -> bool:
+        return self.corrected != self.text
+
+
+class Shared(dict[str, forms.Field]):
+    """Fields that a form takes over as they are.
+
+    Django copies every field for every form, which takes longer than all that the form does. Whoever wants to change
+    one puts another in its place.
+    """
+
+    def __deepcopy__(self, memo: object) -> dict[str, forms.Field]:
+        return dict(self)
+
+
+def sharing(form: type[F]) -> type[F]:
+    """Each form of this class shares the class's fields."""
+    form.base_fields = Shared(form.base_fields)
+    return form
 
 
 class JudgmentForm(forms.Form):
@@ -74,10 +111,12 @@ class JudgmentForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "placeholder": " "}),  # lets CSS see whether something is written
     )
-    left_correction = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+    left_correction = forms.CharField(required=False, strip=False)
 
     incomplete = _("Choose an answer first.")
     """What the page says when Enter is pressed too early."""
+    places: Sequence[tuple[str, str | Promise]] = [("left", _("A")), ("right", _("B"))]
+    """Of the answers, in the order shown: the name and the title of each."""
 
     def __init__(self, data: Any = None, *, assignment: Assignment, version: Judgment | None = None) -> None:
         """`version`: the judgment to be revised. Else the form begins with the draft, or with what was undone."""
@@ -91,8 +130,8 @@ class JudgmentForm(forms.Form):
         elif data is None and assignment.was_touched is not False:
             initial |= self.before()
         super().__init__(data, initial=initial)
-        chips = [(chip, chip) for chip in assignment.task.project.reason_chips]
-        self.fields["reasons"].choices = chips  # type: ignore[attr-defined]  # a choice field, which the stubs forget
+        if assignment.task.project.reason_chips:
+            self.fields["reasons"] = self.chips()
         self.complete()
         self.is_untouched = data is None and initial == untouched
 
@@ -100,10 +139,36 @@ class JudgmentForm(forms.Form):
         """The field of each response's correction, in the order shown."""
         return dict(zip(("left_correction", "right_correction"), self.assignment.shown, strict=False))
 
+    def chips(self) -> forms.Field:
+        """The field of reasons, with those of this project."""
+        field = copy.deepcopy(self.base_fields["reasons"])
+        chips = [(chip, chip) for chip in self.assignment.task.project.reason_chips]
+        field.choices = chips  # type: ignore[attr-defined]  # a choice field, which the stubs forget
+        return field
+
     def complete(self) -> None:
         """Once the fields are there: add those of this task."""
-        for name in self.shown:
-            self.fields[name].widget.attrs["aria-label"] = gettext("Corrected answer")
+
+    def answers(self) -> list[ShownAnswer]:
+        """As the page shows them."""
+        return [
+            ShownAnswer(side, title, response.text, name, self.corrected(name))
+            for (side, title), (name, response) in zip(self.places, self.shown.items(), strict=False)
+        ]
+
+    def corrected(self, name: str) -> str:
+        """What stands in that field. One that was not sent was left as it is."""
+        if self.is_bound and name in self.data:
+            return str(self.data[name])
+        return str(self.initial[name])
+
+    @property
+    def key(self) -> str:
+        return str(self.data.get("submission_key", "") if self.is_bound else self.initial["submission_key"])
+
+    @property
+    def seconds(self) -> str:
+        return str(self.data.get("active_seconds", "") if self.is_bound else self.initial.get("active_seconds", ""))
 
     @property
     def looks(self) -> str:
@@ -191,6 +256,7 @@ class JudgmentForm(forms.Form):
         )
 
 
+@sharing
 class ComparisonForm(JudgmentForm):
     """Nothing is chosen beforehand: an untouched form is refused and never counts as a tie."""
 
@@ -199,7 +265,7 @@ class ComparisonForm(JudgmentForm):
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose which answer is better (1 to 7), or that both are bad (X).")},
     )
-    right_correction = forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 8}))
+    right_correction = forms.CharField(required=False, strip=False)
 
     incomplete = _("Choose 1 to 7, or X for both bad.")
 
@@ -219,8 +285,10 @@ class ComparisonForm(JudgmentForm):
         return preferred, strength, False
 
 
+@sharing
 class RatingForm(JudgmentForm):
     incomplete = _("Rate every criterion.")
+    places = [("left", _("Answer"))]
 
     def __init__(self, data: Any = None, *, assignment: Assignment, version: Judgment | None = None) -> None:
         self.criteria: list[Criterion] = list(assignment.task.project.criteria.all())
@@ -262,6 +330,7 @@ def one_newline(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+@sharing
 class SkipForm(forms.Form):
     reason = forms.ChoiceField(
         choices=Assignment.SkipReason.choices,

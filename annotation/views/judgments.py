@@ -119,7 +119,7 @@ def show_versions(
     own = Judgment.objects.filter(assignment=assignment)
     is_revisable = own.revisable(assignment.task.project).exists()
     page = RevisePage(**fields, versions=versions, is_revisable=is_revisable)
-    page.skip_form, page.can_undo = None, False
+    page.skips, page.can_undo = False, False
     return render(request, "annotation/revise.html", {"page": page}, status=status)
 
 

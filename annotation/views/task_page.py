@@ -42,6 +42,9 @@ class TaskPage:
     assignment: Assignment | None = None
     form: JudgmentForm | None = None
     skip_form: SkipForm | None = None
+    """What was said to skip it, where that would not do."""
+    skips: bool = True
+    """Whether this page lets it be skipped."""
     action: str = ""
     """Where the judgment is sent."""
     brings_task: bool = True
@@ -100,10 +103,13 @@ class TaskPage:
         assert isinstance(self.form, RankingForm)
         return [(answer, self.caps[name]) for answer, name in zip(self.form.ranked(), CHOICES, strict=False)]
 
+    @cached_property
+    def skipping(self) -> SkipForm:
+        return self.skip_form or SkipForm()
+
     @property
     def skip_reasons(self) -> list[tuple[BoundWidget, str]]:
-        assert self.skip_form is not None
-        return [(reason, self.caps[name]) for reason, name in zip(self.skip_form["reason"], CHOICES, strict=False)]
+        return [(reason, self.caps[name]) for reason, name in zip(self.skipping["reason"], CHOICES, strict=False)]
 
     @cached_property
     def new_guidelines(self) -> Guidelines | None:
@@ -122,19 +128,18 @@ class TaskPage:
         new, seen = self.new_guidelines, self.seen_guidelines
         return changes(seen.text, new.text) if new and seen else []
 
-    @property
+    @cached_property
     def alike(self) -> str:
         """Names all that the parts under the texts depend on, while nothing is entered in them."""
         looks = self.form.looks if self.form else ""
-        which = [self.kept_for, get_language(), self.project.pk, self.can_undo, self.skip_form is not None]
+        which = [self.kept_for, get_language(), self.project.pk, self.can_undo, self.skips]
         return repr([*which, *self.caps.values(), looks])
 
     @property
     def kept_for(self) -> int:
         """Seconds for which those parts, once rendered, serve other tasks too: none as soon as something is entered."""
         is_untouched = self.form is not None and self.form.is_untouched
-        is_skipped = self.skip_form is not None and self.skip_form.is_bound
-        return 3600 if is_untouched and not is_skipped else 0
+        return 3600 if is_untouched and self.skip_form is None else 0
 
     @property
     def title(self) -> str:
@@ -191,7 +196,7 @@ def page_for(
         held=held,
         assignment=assignment,
         form=form or form_for(assignment),
-        skip_form=skip_form or SkipForm(),
+        skip_form=skip_form,
         action=reverse("annotation:revise" if is_revision else "annotation:judge", args=[assignment.pk]),
     )
 
