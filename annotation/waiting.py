@@ -25,7 +25,7 @@ SELECT project.id, (
     SELECT count(*) FROM (
         SELECT 1 FROM annotation_assignment own JOIN annotation_task task ON task.id = own.task_id
         WHERE own.annotator_id = %(user)s AND own.status = 'leased' AND own.expires_at > %(now)s
-          AND task.project_id = project.id AND task.control <> 'gold'
+          AND task.project_id = project.id
         UNION ALL (
             SELECT 1 FROM annotation_task task
             WHERE task.project_id = project.id AND task.control = ''
@@ -36,9 +36,12 @@ SELECT project.id, (
         )
         UNION ALL
         SELECT 1 FROM annotation_task task
-        WHERE task.project_id = project.id AND task.control <> '' AND task.reserved_for_id = %(user)s
-          AND task.is_open
-          AND EXISTS (
+        WHERE task.project_id = project.id AND task.control <> '' AND task.is_open
+          AND CASE WHEN task.control = 'gold' THEN EXISTS (
+              SELECT FROM annotation_task question
+              WHERE question.project_id = project.id AND question.control = '' AND question.is_open
+                AND {NOT_HAD.replace("task.id", "question.id")}
+          ) ELSE task.reserved_for_id = %(user)s AND EXISTS (
               SELECT FROM annotation_judgment said
               WHERE said.task_id = task.repeat_of_id AND said.annotator_id = %(user)s AND said.is_current
                 AND said.created_at < (
@@ -46,7 +49,7 @@ SELECT project.id, (
                     WHERE since.annotator_id = %(user)s AND since.is_current
                     ORDER BY since.created_at DESC OFFSET %(repeat_after)s - 1 LIMIT 1
                 )
-          )
+          ) END
           AND {NOT_HAD}
     ) waits
 )
@@ -62,10 +65,13 @@ class Waiting(NamedTuple):
 
 
 def waiting(user: User, projects: Collection[Project]) -> dict[int, Waiting]:
-    """For each project's id, what the queue can still give this person: what they hold, open questions and due repeats
-    not had yet. One query.
+    """For each project's id, what the queue can still give this person, in one query.
 
-    Gold tasks are left out, held ones too: a number that rises when one is lent would give it away.
+    What they hold, and what they have not had of the open questions, the due repeats and, while a question is left, the
+    gold tasks.
+
+    Gold tasks count as long as they may come, and when they are held: so each label makes the number one lower,
+    whatever was judged. A number that stood still, or rose when one was lent, would give them away.
     """
     asked = {
         "user": user.pk,
