@@ -24,12 +24,12 @@ types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.annotation
-	$(BIN)/python -m benchmarks.browser
+	$(BIN)/python -m benchmarks.annotation --out docs/results.md
+	$(BIN)/python -m benchmarks.browser --out docs/results.md
 	$(BIN)/python -m benchmarks.trainer
 
 bench-peers: $(VENV)/installed
-	$(BIN)/python -m benchmarks.annotation.peer
+	$(BIN)/python -m benchmarks.annotation.peer --out docs/results.md
 	$(BIN)/python -m benchmarks.trainer.peer
 
 bench-loop: $(VENV)/installed
