@@ -7,17 +7,19 @@ has to find their types: write `%(name)s::bigint` where nothing else says what a
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import wraps
+from functools import cache, wraps
 from itertools import islice
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Model
-from psycopg import Cursor
+from psycopg import RawCursor
 from psycopg.types.numeric import Int8
 
 Row = tuple[Any, ...]
+NAMED = re.compile(r"%\((\w+)\)s")
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,7 +38,7 @@ def joining(verb: Callable[P, R]) -> Callable[P, R]:
     return joined
 
 
-class PreparedCursor(Cursor[Row]):
+class PreparedCursor(RawCursor[Row]):
     """Takes the place of Django's own cursor below its wrappers, so that queries are logged and counted as all are."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> PreparedCursor:
@@ -47,15 +49,44 @@ class PreparedCursor(Cursor[Row]):
 
 
 def prepared(statement: str, values: Mapping[str, object]) -> list[Row]:
-    """The rows of the statement. Raises what Django raises for any other."""
-    connection.close_if_health_check_failed()
+    """The rows of the statement. Raises what Django raises for any other.
+
+    Django asks a connection that was kept since the last request whether it is alive (SELECT 1) before it uses it. Here
+    the first statement is the question: where the connection is dead, it is carried out on a new one.
+    """
+    proven: Any = connection  # the stubs know nothing of health checks
+    is_unproven = proven.connection is not None and not (proven.health_check_done or proven.in_atomic_block)
+    try:
+        rows = _rows(statement, values)
+    except OperationalError:
+        if not is_unproven or connection.is_usable():
+            raise
+        connection.close()
+        rows = _rows(statement, values)
+    proven.health_check_done = True
+    return rows
+
+
+def _rows(statement: str, values: Mapping[str, object]) -> list[Row]:
     connection.ensure_connection()
     bare: Any = PreparedCursor(connection.connection)
     # psycopg would send each whole number in the smallest type it fits, and prepare the statement for every mixture.
-    sent: Any = {name: Int8(value) if type(value) is int else value for name, value in values.items()}
+    numbered, names = _numbered(statement)
+    sent: Any = [Int8(value) if type(value) is int else value for value in map(values.__getitem__, names)]
     with connection.make_debug_cursor(bare) if connection.queries_logged else connection.make_cursor(bare) as cursor:
-        cursor.execute(statement, sent)
+        cursor.execute(numbered, sent)
         return cursor.fetchall() if bare.pgresult.nfields else []  # `description` would describe every column
+
+
+@cache
+def _numbered(statement: str) -> tuple[str, tuple[str, ...]]:
+    """With numbered places for the values, as PostgreSQL takes it, and their names in that order.
+
+    psycopg would read every statement for its names each time, but for the shorter ones of a few most recent.
+    """
+    names = tuple(dict.fromkeys(NAMED.findall(statement)))
+    numbered = NAMED.sub(lambda found: f"${names.index(found[1]) + 1}", statement)
+    return numbered.replace("%%", "%"), names
 
 
 class Columns:
