@@ -3,6 +3,8 @@
 import datetime
 import uuid
 
+import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -55,7 +57,23 @@ def test_overview_needs_few_queries(project: Project, bob: User) -> None:
     browser = browser_of(bob)
     with CaptureQueriesContext(connection) as queries:
         browser.get(f"/projects/{project.slug}/")
-    assert len(queries) <= 14
+    assert len(queries) <= 15
+
+
+def test_a_large_project_is_counted_once_a_minute_and_the_page_says_so(
+    project: Project, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/projects/{project.slug}/"
+    make_tasks(project, 3)
+    assert "0 of 3 done" in text_of(bob, path) and "anew every minute" not in text_of(bob, path)
+    monkeypatch.setattr("annotation.views.project.MANY", 2)
+    judge_one(bob, project)
+    assert "1 of 3 done" in text_of(bob, path)
+    judge_one(bob, project)
+    page = text_of(bob, path)
+    assert "1 of 3 done" in page and "anew every minute" in page
+    cache.clear()
+    assert "2 of 3 done" in text_of(bob, path)
 
 
 def test_how_well_people_judge_is_asked_for_apart(project: Project, alice: User, bob: User, carol: User) -> None:
