@@ -216,8 +216,14 @@ DATABASES = {
         **DATABASE,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        # annotation.statements prepares the few that run for every label; Django's own cursors never prepare.
-        "OPTIONS": {**DATABASE.get("OPTIONS", {}), "prepare_threshold": 5},
+        # annotation.statements prepares the few that run for every label; Django's own cursors never prepare. They are
+        # planned once, for any project: a plan for one that is newer than the statistics takes its tasks for a handful,
+        # reads them all, and looks so cheap that PostgreSQL would plan it anew for every label.
+        "OPTIONS": {
+            "options": "-c plan_cache_mode=force_generic_plan",
+            **DATABASE.get("OPTIONS", {}),
+            "prepare_threshold": 5,
+        },
     }
 }
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":

@@ -47,8 +47,8 @@ const more = async () => {
 // --- What goes to the server ---
 // A correction that was left as it is says nothing, and is two thirds of what would be sent.
 const said = (form) => [...new FormData(form)].filter(([name, value]) => {
-  const { defaultValue } = form.elements[name];
-  return !name.includes("correction") || value.replace(/\r\n/g, "\n") !== defaultValue;
+  const field = form.elements[name]; // a draft's text came with the page, and is a correction
+  return !name.includes("correction") || "corrected" in field.dataset || value.replace(/\r\n/g, "\n") !== field.defaultValue;
 });
 const send = (form) => {
   const assignment = hand.front().dataset.assignment;
