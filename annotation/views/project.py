@@ -128,7 +128,11 @@ def kept_overview(found: Project) -> Overview:
     """Every task and label is looked at, so where there are many, the figures of a moment ago will do."""
     if not found.tasks.order_by()[MANY : MANY + 1].exists():
         return overview_of(found)
-    return cache.get_or_set(f"overview-{found.pk}", lambda: overview_of(found, is_kept=True), KEPT_SECONDS)
+    kept: Overview | None = cache.get(key := f"overview-{found.pk}")
+    if kept is None:
+        kept = overview_of(found, is_kept=True)
+        cache.set(key, kept, KEPT_SECONDS)
+    return kept
 
 
 def overview_of(found: Project, *, is_kept: bool = False) -> Overview:

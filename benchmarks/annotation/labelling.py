@@ -32,7 +32,8 @@ NAME_FIELD = "username"
 LEGEND = """\
 One request a label: the answer to a submit brings the task after the one at hand, so the wait is both that of the
 submit and that of the next task. CPU: web + database + generator. Others: cores that the machine spent on something
-else meanwhile. Ceiling: a label is one SELECT and one INSERT by views that do nothing else, on the same server."""
+else meanwhile. Ceiling: a label is two requests, one SELECT and one INSERT by views that do nothing else, on the same
+server behind the same middleware; its share is labels/s over those labels/s, measured just before for 15 s or less."""
 
 
 @dataclass
