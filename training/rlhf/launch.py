@@ -53,10 +53,14 @@ def launch(kind: str, run: RunDir, num_processes: int, stop: StopCheck) -> int:
         torchrun = subprocess.Popen(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"),
-                *(f"--shutdown-timeout={PATIENCE_SECONDS}", "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1"),
-                *("-m", "training.rlhf", kind, str(run.path)),
+                *("--signals-to-handle=SIGTERM,SIGINT,SIGUSR1", "-m", "training.rlhf", kind, str(run.path)),
             ],
-            env={**os.environ, ENDS_FILE: str(ends), "OMP_NUM_THREADS": str(max(1, threads // num_processes))},
+            env={
+                **os.environ,
+                ENDS_FILE: str(ends),
+                "OMP_NUM_THREADS": str(max(1, threads // num_processes)),
+                "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(PATIENCE_SECONDS),  # torch 2.11 waits 30 s whatever it says
+            },
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in a terminal is ours to pass on
             preexec_fn=end_with_parent,
