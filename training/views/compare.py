@@ -54,7 +54,7 @@ def compare(request: PersonRequest) -> HttpResponse:
     diff = diffs.diff_versions(a, b)
     choice = Choice.read(request.GET)
     page = Paginator(choice.of(diff), PAGE_SIZE).get_page(request.GET.get("page"))
-    page.object_list = shown(a, b, page.object_list)
+    page.object_list = shown(a, b, list(page.object_list))  # type: ignore[assignment]
     context = {
         "a": a,
         "b": b,
