@@ -114,9 +114,7 @@ class World:
         """instead: values of parts, by the word in `needs`, that are not this world's."""
         parts = self.parts()
         values = {parts[need][0]: instead.get(need, parts[need][1]) for need in expected.needs.split()}
-        return reverse(name, kwargs=values) + expected.query.format(
-            a=self.a.pk, b=self.b.pk, sweep="&run=".join(self._seeds())
-        )
+        return reverse(name, kwargs=values) + expected.query.format(a=self.a.pk, b=self.b.pk, sweep=self._seeds())
 
     def _seeds(self) -> str:
         return "&run=".join(str(pk) for pk in self.sweep.runs.order_by("pk").values_list("pk", flat=True))

@@ -332,7 +332,7 @@ def test_nonsense_in_an_address_is_no_error_of_ours(world: World, name: str) -> 
     path, _, query = world.address(name, EXPECTED[name]).partition("?")
     usual = dict(pair.split("=") for pair in query.split("&") if pair)
     browser = world.browser("dana")
-    for key in ("a", "b", "after", "from", "page", "snapshot", "model", "reward_model"):
+    for key in ("a", "b", "after", "from", "page", "snapshot", "model", "reward_model", "run"):
         for value in NUMBERS:
             assert browser.get(path, usual | {key: value}).status_code < 500
     for key in ("project", "kind", "status", "order", "seen", "search", "state", "source", "next"):

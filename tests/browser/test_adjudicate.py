@@ -7,8 +7,9 @@ from annotation import actions
 from annotation.models import Project, Role, Task, User, Verdict
 from tests.annotation.test_adjudicate import ranking_task, rating_task
 from tests.annotation.test_consensus import said
+from tests.browser.axe import check
 from tests.browser.conftest import OpenPage, person
-from tests.browser.test_accessibility import SCREENS, THERE, check
+from tests.browser.test_accessibility import THERE
 
 
 @pytest.fixture
@@ -72,9 +73,8 @@ def test_an_incomplete_verdict_is_not_sent(
     assert not Verdict.objects.exists()
 
 
-@pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_with_something_to_show_axe_finds_nothing(
-    open_page: OpenPage, project: Project, bob: User, disputed: list[Task], theme: str, width: int
+    open_page: OpenPage, project: Project, bob: User, disputed: list[Task]
 ) -> None:
     ann, ben = (User.objects.get(username=name) for name in ("ann", "ben"))
     other = actions.create_project("Others", by=None)
@@ -85,7 +85,7 @@ def test_with_something_to_show_axe_finds_nothing(
     actions.add_member(third, user=bob, role=Role.REVIEWER)
     ranking_task(third, [ann, ben], [1, 2, 3], [3, 2, 1])
     actions.adjudicate(disputed[1], by=bob, seen="", cause="mistake", strength=0, note="Both say the same.")
-    page = open_page(bob, width=width, theme=theme)
+    page = open_page(bob)
     for path in (
         "agreement/",
         "agreement/consensus/",
