@@ -25,11 +25,14 @@ function paint() {
 }
 
 // A chart is drawn when its first point comes; until then its place says that nothing was measured.
-function draw(figure) {
+function draw(figure, found) {
   const item = JSON.parse(figure.querySelector("script").textContent);
   const drawn = Bokeh.require("document/document").Document.from_json(item.doc);
   const plot = drawn.roots()[0];
-  for (const { data_source: source } of plot.renderers) sources.set(source.name, source);
+  for (const { data_source: source } of plot.renderers) {
+    sources.set(source.name, source);
+    if (found.has(source.name)) source.data = found.get(source.name);
+  }
   plots.push([figure, plot]);
   paint();
   const place = figure.querySelector(".canvas");
@@ -47,14 +50,14 @@ async function add(lines, { run, isWhole }) {
   for (const figure of curves.querySelectorAll(".chart")) {
     const places = [...figure.querySelectorAll("[data-source]")].filter(({ dataset }) => found.has(dataset.source));
     if (!places.length) continue;
-    if (!figure.dataset.drawn) await draw(figure);
+    const isNew = !figure.dataset.drawn;
+    if (isNew) await draw(figure, found);
     for (const place of places) {
       const name = place.dataset.source;
       for (const each of [name, name + SMOOTHED]) {
-        if (!found.has(each) || !sources.has(each)) continue;
-        const source = sources.get(each);
-        if (isWhole || source.get_length() === 0) source.data = found.get(each);
-        else source.stream(found.get(each));
+        if (isNew || !found.has(each) || !sources.has(each)) continue;
+        if (isWhole) sources.get(each).data = found.get(each);
+        else sources.get(each).stream(found.get(each));
       }
       place.textContent = Number(found.get(name).y.at(-1).toPrecision(3));
       place.dataset.points = sources.get(name).get_length();

@@ -95,7 +95,7 @@ class World:
             "snapshot": ("pk", self.run.snapshot_id),
             "answer": ("pk", self.lent.task.response_a_id),
             "review": ("pk", self.review.pk),
-            "pair": ("prompt", self.review.votes.get().prompt_id),
+            "pair": ("prompt", self.review.votes.earliest("pk").prompt_id),
             "chart": ("chart", "reward"),
             "webhook": ("pk", self.told.webhook_id),
             "delivery": ("delivery", self.told.pk),

@@ -33,6 +33,7 @@ NO_PAGES = {
     "mfa_login_webauthn": "what the script of the login page asks",
     "mfa_download_recovery_codes": "a file",
     "annotation:api_unknown": "for programs",
+    "training:review_next": "leads to a pair",
 }
 UNFOLD = "() => document.querySelectorAll('main details').forEach((folded) => { folded.open = true; })"
 REFUSED_BY_A_SERVICE = "socialaccount_login_error"
