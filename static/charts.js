@@ -1,5 +1,5 @@
 // Draws curves with Bokeh, of one run or of several over one another, and while a run goes on adds the new points every
-// two seconds. Every [data-points] is an address that is followed; with data-run its lines are that run's.
+// two seconds. Every [data-feed] is an address that is followed; with data-run its lines are that run's.
 "use strict";
 
 const curves = document.getElementById("curves");
@@ -67,7 +67,7 @@ async function add(lines, { run, isWhole }) {
 
 // The server sends only what lies after the last step that is here, and says when there will be no more.
 async function follow(feed, after) {
-  const { points: address, run } = feed.dataset;
+  const { feed: address, run } = feed.dataset;
   let wait = 2000;
   try {
     const answer = await fetch(`${address}&after=${after}`);
@@ -77,7 +77,7 @@ async function follow(feed, after) {
     after = found.after;
     if (found.is_finished) {
       feed.dataset.finished = "true";
-      if (!curves.querySelector("[data-points]:not([data-finished])")) curves.dataset.finished = "true";
+      if (!curves.querySelector("[data-feed]:not([data-finished])")) curves.dataset.finished = "true";
       return;
     }
   } catch (error) {
@@ -89,5 +89,5 @@ async function follow(feed, after) {
 
 if (curves) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
-  for (const feed of curves.querySelectorAll("[data-points]")) follow(feed, -1);
+  for (const feed of curves.querySelectorAll("[data-feed]")) follow(feed, -1);
 }

@@ -140,7 +140,7 @@ def test_a_finished_run_is_asked_for_its_points_once(
         assert page.locator(f'[data-chart="{chart}"]').evaluate(CANVAS_HAS_INK), chart
     expect(page.locator("#progress")).to_contain_text("On held-out pairs")
     page.wait_for_timeout(2500)
-    assert [url.rsplit("/", 1)[1] for url in asked] == ["", "curves.json?after=-1"]
+    assert [url.rsplit("/", 1)[1] for url in asked] == ["", "curves.json?x=&smooth=&after=-1"]
 
 
 def test_the_table_of_a_chart_opens_by_keyboard(
