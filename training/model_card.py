@@ -74,7 +74,7 @@ def what_it_is(version: ModelVersion) -> str:
 
 def table(title: str, rows: list[tuple[str, str]]) -> str:
     body = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join([f"## {title}", "", "| | |", "| --- | --- |", *body])
+    return "\n".join([f"## {title}", "", "| what | value |", "| --- | --- |", *body])
 
 
 def data(snapshots: list[Snapshot], version: ModelVersion) -> list[str]:
