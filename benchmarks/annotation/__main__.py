@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, nargs="+", default=[1_000, 100_000, 1_000_000], help="open at the start")
     parser.add_argument("--overlaps", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--annotators", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--rounds", type=int, default=1, help="so often each is measured, in turns")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--warm-up", type=float, default=5)
     parser.add_argument("--out", type=Path, help="Markdown file whose part on labelling is replaced")
@@ -46,7 +47,7 @@ def main() -> None:
 
     try:
         report = measure(
-            var, sizes=asked.tasks, overlaps=asked.overlaps, crowds=asked.annotators,
+            var, sizes=asked.tasks, overlaps=asked.overlaps, crowds=asked.annotators, rounds=asked.rounds,
             seconds=asked.seconds, warm_up=asked.warm_up,
         )  # fmt: skip
     finally:

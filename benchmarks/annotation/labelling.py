@@ -70,8 +70,9 @@ def server_version() -> str:
 
 
 def measure(
-    var: Path, *, sizes: list[int], overlaps: list[int], crowds: list[int], seconds: float, warm_up: float
-) -> Report:
+    var: Path, *, sizes: list[int], overlaps: list[int], crowds: list[int], rounds: int, seconds: float,
+    warm_up: float,
+) -> Report:  # fmt: skip
     database = database_of(var)
     report = Report(server_version())
     report.add("tasks", "overlap", "annotators", "labels/s", "wait p50 ms", "p99 ms", "p99/p50", "CPU ms a label",
@@ -82,9 +83,15 @@ def measure(
         cursor.execute(TABLE)
     with product.plumbline(var, database=database) as target, product.ceiling(var, database=database) as bare:
         cookies = people_of(target, people)
-        for num_tasks in sizes:
-            for overlap in overlaps:
-                project = seeded(num_tasks, overlap=overlap, people=people)
+        # Everything is made first, and each round then measures all of it: what a size costs stands beside what another
+        # did in the same minutes.
+        projects = {
+            (num_tasks, overlap): seeded(num_tasks, overlap=overlap, people=people)
+            for num_tasks in sizes
+            for overlap in overlaps
+        }
+        for _round in range(rounds):
+            for (num_tasks, overlap), project in projects.items():
                 for num in crowds:
                     span = {"cookies": cookies[:num], "seconds": seconds, "warm_up": warm_up}
                     most = run(bare, **span | {"seconds": min(seconds, 15)}).labels_per_second  # type: ignore[arg-type]
@@ -119,7 +126,8 @@ def labelled(
     warm_up: float,
 ) -> tuple[Run, str]:  # fmt: skip
     before = truth.num_stored(project)
-    with kept_full(project, num_tasks, overlap=overlap) if num_tasks < REFILLED_BELOW else contextlib.nullcontext():
+    keeping = kept_full(project, num_tasks, overlap=overlap, num_people=len(cookies))
+    with keeping if num_tasks < REFILLED_BELOW else contextlib.nullcontext():
         done = run(target, cookies=cookies, seconds=seconds, warm_up=warm_up, project=project.slug)
     if done.problems:
         raise SystemExit("Requests failed: " + "; ".join(done.problems))
@@ -127,13 +135,14 @@ def labelled(
 
 
 @contextlib.contextmanager
-def kept_full(project: Project, num_tasks: int, *, overlap: int) -> Iterator[None]:
-    """New tasks come as old ones are done, so that about so many stay open."""
+def kept_full(project: Project, num_tasks: int, *, overlap: int, num_people: int) -> Iterator[None]:
+    """New tasks come as old ones are done, so that about so many stay open; one that all the people have judged is done
+    for them, whatever the overlap."""
     is_over = threading.Event()
 
     def refill() -> None:
         while not is_over.wait(0.3):
-            num_open = project.tasks.open().count()
+            num_open = project.tasks.open().filter(num_judged__lt=min(overlap, num_people)).count()
             if num_open < 0.7 * num_tasks:
                 seeding.make_tasks(project, num_tasks - num_open, overlap=overlap)
         connection.close()
