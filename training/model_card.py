@@ -3,7 +3,8 @@
     text = markdown(version)        a README.md, as model hubs read it: YAML on top, Markdown below
 
 Everything in it is read off the rows; what a person should add (intended use, licence) is left to a person and named as
-missing. It is English: hubs and papers are.
+missing. On the page it is in the reader's language; the file, which leaves the site, is in the site's own. What a hub
+reads on top stays English.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings as site
 from django.db.models import Count, Q
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from training.human_wins import HumanWins, human_wins
 from training.models import ModelVersion, Review, Run, Snapshot, SnapshotJudgment
@@ -23,7 +28,8 @@ ESCAPED = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]
 
 
 def markdown(version: ModelVersion) -> str:
-    parts = [front_matter(version), f"# {plain(version.name)}", *sections(version)]
+    with translation.override(site.LANGUAGE_CODE):
+        parts = [front_matter(version), f"# {plain(version.name)}", *sections(version)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -50,50 +56,71 @@ def front_matter(version: ModelVersion) -> str:
 
 
 def sections(version: ModelVersion) -> Iterator[str]:
+    """Its parts as Markdown, in the active language."""
     yield what_it_is(version)
     snapshots = snapshots_behind(version.run)
-    yield "\n".join(["## Data and people", "", *(data(snapshots, version) or ["No labels behind it."])])
+    yield section(_("Data and people"), data(snapshots, version) or [_("No labels behind it.")])
     yield settings(version.run)
-    yield "\n".join(["## Results", "", *(results(version) or ["Nothing has been measured yet."])])
-    yield "\n".join(["## Review", "", *(reviews(version) or ["Nobody has reviewed it."])])
-    yield "\n".join(["## Limits", "", *limits(version, snapshots)])
+    yield section(_("Results"), results(version) or [_("Nothing has been measured yet.")])
+    yield section(_("Review"), reviews(version) or [_("Nobody has reviewed it.")])
+    yield section(_("Limits"), limits(version, snapshots))
+
+
+def section(title: str, lines: list[str]) -> str:
+    return "\n".join([f"## {title}", "", *(lines if len(lines) == 1 else listed(lines))])
+
+
+def listed(lines: list[str]) -> list[str]:
+    return [f"- {line}" for line in lines]
 
 
 def what_it_is(version: ModelVersion) -> str:
+    run = version.run
+    made_by = _("run %(number)d (%(kind)s)") % {"number": run.pk, "kind": run.get_kind_display()} if run else ""
     rows = [
-        ("Kind", version.get_kind_display()),
-        ("Project", version.project.name),
-        ("Stage", version.get_stage_display()),
-        ("Came from", version.parent.name if version.parent else "registered by hand"),
-        ("Made by", f"run {version.run.pk} ({version.run.get_kind_display()})" if version.run else ""),
-        ("Made on", f"{version.created_at:%Y-%m-%d}"),
-        ("SHA-256 of its files", version.checksum),
+        (_("Kind"), version.get_kind_display()),
+        (_("Project"), version.project.name),
+        (_("Stage"), version.get_stage_display()),
+        (_("Came from"), version.parent.name if version.parent else _("registered by hand")),
+        (_("Made by"), made_by),
+        (_("Made on"), f"{version.created_at:%Y-%m-%d}"),
+        (_("SHA-256 of its files"), version.checksum),
     ]
-    return table("What it is", [(name, plain(value)) for name, value in rows if value])
+    return table(_("What it is"), [(name, plain(value)) for name, value in rows if value])
 
 
 def table(title: str, rows: list[tuple[str, str]]) -> str:
     body = [f"| {name} | {value} |" for name, value in rows]
-    return "\n".join([f"## {title}", "", "| what | value |", "| --- | --- |", *body])
+    return "\n".join([f"## {title}", "", f"| {_('what')} | {_('value')} |", "| --- | --- |", *body])
 
 
 def data(snapshots: list[Snapshot], version: ModelVersion) -> list[str]:
     """Each snapshot behind it, with how many people stand behind its judgments."""
-    lines = []
-    for snapshot in snapshots:
-        people = SnapshotJudgment.objects.filter(snapshot=snapshot).aggregate(
-            people=Count("judgment__annotator", distinct=True, filter=Q(judgment__annotator__is_simulated=False)),
-            programs=Count("judgment__annotator", distinct=True, filter=Q(judgment__annotator__is_simulated=True)),
-        )
-        counts = {name: snapshot.counts.get(name, 0) for name in ("judgments", "pairs", "prompts", "demonstrations")}
-        said = ", ".join(f"{num:,} {name}" for name, num in counts.items() if num)
-        by = f" by {people['people']:,} people" if people["people"] else ""
-        programs = f" and {people['programs']:,} programs that follow a stated rule" if people["programs"] else ""
-        lines.append(f"- Snapshot `{snapshot.content_hash[:12]}`: {said or 'empty'}{by}{programs}.")
-        if snapshot.num_simulated:
-            lines.append(f"- {snapshot.num_simulated:,} of its judgments are simulated.")
+    lines = [line for snapshot in snapshots for line in of_snapshot(snapshot)]
     agreement = agreement_of(version)
     return [*lines, agreement] if agreement else lines
+
+
+def of_snapshot(snapshot: Snapshot) -> Iterator[str]:
+    counts = {name: snapshot.counts.get(name, 0) for name in ("judgments", "pairs", "prompts", "demonstrations")}
+    yield _("Snapshot %(name)s: judgments %(judgments)s, pairs %(pairs)s, prompts %(prompts)s, demonstrations "
+            "%(demonstrations)s.") % {
+        "name": f"`{snapshot.content_hash[:12]}`", **{name: f"{num:,}" for name, num in counts.items()},
+    }  # fmt: skip
+    said_by = SnapshotJudgment.objects.filter(snapshot=snapshot).aggregate(
+        people=Count("judgment__annotator", distinct=True, filter=Q(judgment__annotator__is_simulated=False)),
+        programs=Count("judgment__annotator", distinct=True, filter=Q(judgment__annotator__is_simulated=True)),
+    )
+    if num := said_by["people"]:
+        yield ngettext("%(num)s person judged.", "%(num)s people judged.", num) % {"num": f"{num:,}"}
+    if num := said_by["programs"]:
+        sentence = ngettext(
+            "%(num)s program judged, by a stated rule.", "%(num)s programs judged, by a stated rule.", num
+        )
+        yield sentence % {"num": f"{num:,}"}
+    if num := snapshot.num_simulated:
+        sentence = ngettext("%(num)s of its judgments is simulated.", "%(num)s of its judgments are simulated.", num)
+        yield sentence % {"num": f"{num:,}"}
 
 
 def agreement_of(version: ModelVersion) -> str:
@@ -103,67 +130,84 @@ def agreement_of(version: ModelVersion) -> str:
     if measured is None:
         return ""
     low, high = (scorer.metrics.get(f"human_agreement_{end}") for end in ("low", "high")) if scorer else (None, None)
-    return f"- Two people agree on {share(measured, low, high)} of the held-out pairs that several judged."
+    return _("Two people agree on %(share)s of the held-out pairs that several judged.") % {
+        "share": share(measured, low, high)
+    }
 
 
 def settings(run: Run | None) -> str:
     if run is None:
         return ""
-    return table("Settings", [(f"`{name}`", f"`{value}`") for name, value in run.config.items()])
+    return table(_("Settings"), [(f"`{name}`", f"`{value}`") for name, value in run.config.items()])
 
 
 def results(version: ModelVersion) -> list[str]:
-    lines = []
     report = RewardReport.read(version.metrics)
     if report:
-        lines.append(f"- Accuracy on held-out pairs: {of_metrics(version.metrics, 'accuracy')}.")
-        if "length_baseline_accuracy" in version.metrics:
-            lines.append(
-                f"- A rule that takes the longer answer: {share(version.metrics['length_baseline_accuracy'])}."
-            )
-        lines += [
-            f"- {label}: {version.metrics[name]:.3f}."
-            for name, label in (("log_loss", "Log loss"), ("ece", "Calibration error"))
-            if name in version.metrics
-        ]
-    else:
-        lines += [f"- `{name}`: {value:.4g}." for name, value in scalars(version.metrics)]
-    wins = human_wins(version.parent, version) if version.parent and not report else None
-    return [*lines, told(wins, version)] if wins else lines
+        return of_a_reward_model(version.metrics)
+    lines = [f"`{name}`: {value:.4g}" for name, value in scalars(version.metrics)]
+    wins = human_wins(version.parent, version) if version.parent else None
+    return [*lines, *told(wins, version)] if wins else lines
 
 
-def told(wins: HumanWins, version: ModelVersion) -> str:
+def of_a_reward_model(metrics: dict[str, Any]) -> list[str]:
+    lines = [_("Accuracy on held-out pairs: %(share)s.") % {"share": of_metrics(metrics, "accuracy")}]
+    if "length_baseline_accuracy" in metrics:
+        found = share(metrics["length_baseline_accuracy"])
+        lines.append(_("A rule that takes the longer answer: %(share)s.") % {"share": found})
+    if "log_loss" in metrics:
+        lines.append(_("Log loss: %(value)s.") % {"value": f"{metrics['log_loss']:.3f}"})
+    if "ece" in metrics:
+        lines.append(_("Calibration error: %(value)s.") % {"value": f"{metrics['ece']:.3f}"})
+    return lines
+
+
+def told(wins: HumanWins, version: ModelVersion) -> Iterator[str]:
     assert version.parent
-    rate = share(wins.share.value, wins.share.low, wins.share.high)
-    simulated = f", {wins.num_simulated:,} of them simulated" if wins.num_simulated else ""
-    return (
-        f"- Preferred to {plain(version.parent.name)} in {rate} of {wins.num_votes:,} votes on {wins.num_prompts:,} "
-        f"prompts{simulated}."
-    )
+    yield _("Preferred to %(opponent)s in %(share)s of %(votes)s votes on %(prompts)s prompts.") % {
+        "opponent": plain(version.parent.name),
+        "share": share(wins.share.value, wins.share.low, wins.share.high),
+        "votes": f"{wins.num_votes:,}",
+        "prompts": f"{wins.num_prompts:,}",
+    }
+    if num := wins.num_simulated:
+        sentence = ngettext("%(num)s of these votes is simulated.", "%(num)s of these votes are simulated.", num)
+        yield sentence % {"num": f"{num:,}"}
 
 
 def reviews(version: ModelVersion) -> list[str]:
     lines = []
     for review in Review.objects.filter(b=version).exclude(status=Review.Status.OPEN).select_related("a", "closed_by"):
         blind = review.votes.aggregate(num=Count("pk"), wins=Count("pk", filter=Q(choice="b")))
-        votes = f" Blind votes: {blind['wins']:,} of {blind['num']:,} for it." if blind["num"] else ""
-        lines.append(f"- {review.status.capitalize()} against {plain(review.a.name)}: {plain(review.reason)}{votes}")
+        words = {
+            "status": review.get_status_display(), "opponent": plain(review.a.name), "reason": plain(review.reason),
+            "wins": f"{blind['wins']:,}", "votes": f"{blind['num']:,}",
+        }  # fmt: skip
+        if blind["num"]:
+            sentence = _("Against %(opponent)s: %(status)s. %(reason)s (Blind votes for it: %(wins)s of %(votes)s.)")
+        else:
+            sentence = _("Against %(opponent)s: %(status)s. %(reason)s")
+        lines.append(sentence % words)
     return lines
 
 
 def limits(version: ModelVersion, snapshots: list[Snapshot]) -> list[str]:
-    lines = ["- Not stated: intended use, licence, languages. Whoever publishes it adds them."]
+    lines = [_("Not stated: intended use, licence, languages. Whoever publishes it adds them.")]
     if any(snapshot.num_simulated for snapshot in snapshots):
-        lines.append("- It learned from simulated labels: its figures say how well a program's rule was followed.")
+        lines.append(_("It learned from simulated labels: its figures say how well a program's rule was followed."))
     if version.kind == ModelVersion.Kind.REWARD:
         lines.append(
-            "- A score ranks answers to one prompt, by the taste of the people above; it is no measure of truth "
-            "or safety, and it is least reliable on answers unlike those it learned from."
+            _(
+                "A score ranks answers to one prompt, by the taste of the people above; it is no measure of truth "
+                "or safety, and it is least reliable on answers unlike those it learned from."
+            )
         )
     elif version.run and version.run.reward_model:
         lines.append(
-            "- It was tuned against a reward model: a higher reward is not the same as people preferring its answers, "
-            "and the difference grows with the KL."
+            _(
+                "It was tuned against a reward model: a higher reward is not the same as people preferring its "
+                "answers, and the difference grows with the KL."
+            )
         )
     return lines
 
@@ -174,5 +218,7 @@ def of_metrics(metrics: dict[str, Any], name: str) -> str:
 
 def share(value: float, low: float | None = None, high: float | None = None) -> str:
     if low is None or high is None:
-        return f"{100 * value:.1f} %"
-    return f"{100 * value:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+        return _("%(value)s %%") % {"value": f"{100 * value:.1f}"}
+    return _("%(value)s %% (95 %% interval %(low)s to %(high)s)") % {
+        "value": f"{100 * value:.1f}", "low": f"{100 * low:.1f}", "high": f"{100 * high:.1f}",
+    }  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
 from annotation.models import AuditEntry, Project, User
 from tests.training import rows
@@ -145,9 +146,9 @@ def test_the_card_tells_all(project: Project, alice: User, bob: User, dana: User
     card = markdown(tuned)
     for part in (
         "library_name: transformers", "simulated-labels",
-        "# policy", "540 judgments, 540 pairs, 40 prompts by 2 people",
+        "# policy", "judgments 540, pairs 540, prompts 40, demonstrations 0", "2 people judged.",
         "7 of its judgments are simulated", "Two people agree on 64.0 % (95 % interval 50.0 to 76.0)", "`kl_coef`",
-        "`reward/mean`: 0.9", "Approved against starter: Kinder \\| \\<b\\>shorter", "tuned against a reward model",
+        "`reward/mean`: 0.9", "Against starter: approved. Kinder \\| \\<b\\>shorter", "tuned against a reward model",
     ):  # fmt: skip
         assert part in card, part
     assert "Accuracy on held-out pairs: 81.0 % (95 % interval 72.0 to 88.0)" in markdown(scorer)
@@ -156,6 +157,18 @@ def test_the_card_tells_all(project: Project, alice: User, bob: User, dana: User
     assert "Model card of policy" in page and "<b>shorter" not in page
     file = admin.get(f"/models/{tuned.pk}/card.md")
     assert file.content.decode() == card and "attachment" in file["Content-Disposition"]
+
+
+def test_the_card_speaks_the_readers_language_and_its_file_the_sites(admin: Client, base: ModelVersion) -> None:
+    there = f"/models/{base.pk}/card"
+    names = {}
+    for language in ("en", "zh-hans"):
+        with translation.override(language):
+            names[language] = str(base.get_kind_display())
+    page = admin.get(f"{there}/", headers={"accept-language": "zh-hans"}).content.decode()
+    file = admin.get(f"{there}.md", headers={"accept-language": "zh-hans"}).content.decode()
+    assert names["zh-hans"] in page and names["zh-hans"] not in file
+    assert f"| {names['en']} |" in file and "library_name: transformers" in file
 
 
 def test_fences(cast: Cast, base: ModelVersion) -> None:
