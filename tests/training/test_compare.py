@@ -109,6 +109,16 @@ def test_orders(reader: Client, answered: Pair, prompts: list[Prompt]) -> None:
     assert first("nonsense") == prompts[7].pk
 
 
+def test_an_address_with_a_prompt_opens_the_page_where_it_is(
+    reader: Client, answered: Pair, prompts: list[Prompt]
+) -> None:
+    for prompt in (prompts[0], prompts[29]):
+        page = reader.get(address(answered, order="prompt", prompt=prompt.pk)).content.decode()
+        assert f'id="pair-{prompt.pk}"' in page
+    page = reader.get(address(answered, order="prompt", prompt=10**9)).content.decode()
+    assert f'id="pair-{prompts[0].pk}"' in page, "the first page, for a prompt that is not among them"
+
+
 def test_rewards_of_two_reward_models_are_not_compared(reader: Client, answered: Pair) -> None:
     Run.objects.filter(generations__version=answered[0]).update(reward_model=None)
     text = reader.get(address(answered)).content.decode()

@@ -53,8 +53,12 @@ def compare(request: PersonRequest) -> HttpResponse:
         return response
     diff = diffs.diff_versions(a, b)
     choice = Choice.read(request.GET)
-    page = Paginator(choice.of(diff), PAGE_SIZE).get_page(request.GET.get("page"))
+    chosen = choice.of(diff)
+    page = Paginator(chosen, PAGE_SIZE).get_page(
+        request.GET.get("page") or page_with(asked_number(request.GET, "prompt"), chosen)
+    )
     page.object_list = shown(a, b, list(page.object_list))  # type: ignore[assignment]
+    reviews = list(Review.objects.of_pair(a, b).select_related("a", "b", "opened_by", "closed_by"))
     context = {
         "a": a,
         "b": b,
@@ -66,7 +70,8 @@ def compare(request: PersonRequest) -> HttpResponse:
         "styles": shifts(diff.pairs),
         "differences": differences(a, b),
         "shared_labels": shared_labels(a, b),
-        "reviews": Review.objects.of_pair(a, b).select_related("a", "b", "opened_by", "closed_by"),
+        "reviews": reviews,
+        "diff_review": next((each for each in reviews if each.is_open), reviews[0] if reviews else None),
         "page": page,
         "weights": likelihoods.weight_changes(a, b),
         "running": running,
@@ -140,6 +145,12 @@ def choices(request: PersonRequest) -> list[tuple[Project, list[ModelVersion]]]:
     projects = Project.objects.with_role(request.user, Role.REVIEWER)
     versions = list(ModelVersion.objects.visible_to(request.user).policies())
     return [(project, [each for each in versions if each.project_id == project.pk]) for project in projects]
+
+
+def page_with(prompt: int | None, pairs: Sequence[diffs.PairDiff]) -> int:
+    """The page on which the pair of this prompt stands, else the first: links from a review lead to a pair."""
+    found = (place for place, pair in enumerate(pairs) if pair.prompt_id == prompt)
+    return next(found, 0) // PAGE_SIZE + 1
 
 
 def moved(running: list[Run]) -> str:
