@@ -19,9 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import django
-
-from benchmarks.files import database_seconds
+from benchmarks.database import database_seconds, own_database
 from benchmarks.report import write
 
 WORDS = [f"word{number}" for number in range(3000)]
@@ -147,22 +145,9 @@ def main() -> None:
     parser.add_argument("--var", type=Path, default=Path("var/bench-diff"), help="where its database lies")
     parser.add_argument("--out", type=Path, help="a Markdown file whose part “diff” is replaced")
     options = parser.parse_args()
-    os.environ |= {"PLUMBLINE_VAR": str(options.var.resolve()), "LOG_LEVEL": "WARNING"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
-    from django.conf import settings  # noqa: PLC0415  after django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
-
-    started = settings.POSTGRES.start()
-    try:
-        settings.POSTGRES.create_database("plumbline")
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", verbosity=0, interactive=False)
+    with own_database(options.var):
         command = f"python -m benchmarks.diff --prompts {options.prompts}"
         found = table(measure(options.prompts), options.prompts, command)
-    finally:
-        if started:
-            settings.POSTGRES.stop()
     print(found)
     if options.out:
         write(options.out, found, part="diff", title="The model diff of 2,000 prompts")

@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import django
 import orjson
 
+from benchmarks.database import database_seconds, own_database
 from benchmarks.report import write
 
 WORDS = [f"word{number}" for number in range(3000)]
@@ -41,15 +41,6 @@ def lines(kind: str, num: int) -> Iterator[bytes]:
             yield orjson.dumps({"prompt": text(50), "chosen": text(110), "rejected": text(110)})
         else:
             yield orjson.dumps({"prompt": text(50), "responses": [text(110), text(110)]})
-
-
-def database_seconds() -> float:
-    from django.db import connection  # noqa: PLC0415  after django.setup()
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        fields = Path(f"/proc/{cursor.fetchone()[0]}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measured(what: str, num: int, work: Callable[[], Any]) -> Row:
@@ -105,20 +96,8 @@ def main() -> None:
     parser.add_argument("--var", type=Path, default=Path("var/bench-files"), help="where its database lies")
     parser.add_argument("--out", type=Path, help="a Markdown file whose part “files” is replaced")
     options = parser.parse_args()
-    os.environ |= {"PLUMBLINE_VAR": str(options.var.resolve()), "LOG_LEVEL": "WARNING"}
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    django.setup()
-    from django.conf import settings  # noqa: PLC0415  after django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
-
-    started = settings.POSTGRES.start()
-    try:
-        settings.POSTGRES.create_database("plumbline")
-        call_command("migrate", verbosity=0)
+    with own_database(options.var):
         found = table(measure(options.var, options.lines), f"python -m benchmarks.files --lines {options.lines}")
-    finally:
-        if started:
-            settings.POSTGRES.stop()
     if options.out:
         write(options.out, found, part="files", title="Files in and out")
 
