@@ -19,7 +19,7 @@ RLHF_ORDER = [
     *("packing", "activations", "model", "heads", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
-    *("served", "generate", "evaluate", "compare", "environment", "boards", "__main__"),
+    *("served", "generate", "evaluate", "chat", "compare", "environment", "boards", "__main__"),
 ]
 """Inside the trainer each file imports only those before it. A new file gets its place in this list."""
 

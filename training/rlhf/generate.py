@@ -26,7 +26,7 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
 )
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl
-from training.rlhf.sampling import Responses, given_responses, sample
+from training.rlhf.sampling import Responses, Watch, given_responses, sample
 from training.rlhf.scoring import Scorer, response_texts
 from training.rlhf.served import Asked, ChatServer
 from training.rlhf.steering import load_writer
@@ -144,8 +144,9 @@ def answer(
     tokenizer: PreTrainedTokenizerBase,
     *,
     batch_number: int,
+    watch: Watch | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One line a request. The random numbers are a function of the seed and the batch's number."""
+    """One line a request. The random numbers are a function of the seed and the batch's number. watch: of sample()."""
     seed = random.Random(f"{config.seed}/generate/{batch_number}").getrandbits(63)
     with precision(next(policy.parameters()).device, config.dtype):
         responses = sample(
@@ -156,6 +157,7 @@ def answer(
             max_tokens=config.max_response_tokens,
             temperature=config.temperature,
             generator=torch.Generator().manual_seed(seed),
+            watch=watch,
         )
     scored = of_reward_model(scorer, [request.prompt.messages for request in batch], responses)
     logprobs = responses.logprobs.sum(1).tolist()

@@ -10,7 +10,7 @@ left while sampling; what is returned is padded on the right, where a causal mod
 needs no attention mask and a row's numbers do not depend on its neighbours.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,6 +28,10 @@ from training.rlhf.packing import packed_states, packs
 
 COMPACT_BELOW = 0.75
 """Finished rows leave the batch once fewer than this share of it are still at work: copying the cache has to pay."""
+
+
+Watch = Callable[[Tensor], bool]
+"""Called with what is written so far, (B, t) int64, before each further token; True ends the sampling there."""
 
 
 class Responses(NamedTuple):
@@ -80,12 +84,14 @@ def sample(
     max_tokens: int,
     temperature: float,
     generator: torch.Generator,
+    watch: Watch | None = None,
 ) -> Responses:
     """One response of up to `max_tokens` tokens to each prompt.
 
     temperature 0 takes the likeliest token (its log-probability is then given at temperature 1). All random numbers are
     drawn before the first token, one a row and position, so that a row's answer does not depend on when others finish.
-    generator: on the CPU. pad_id may equal a stop id: masks are built from lengths, never from ids.
+    generator: on the CPU. pad_id may equal a stop id: masks are built from lengths, never from ids. watch: by whoever
+    wants to see the tokens as they come.
     """
     if not prompts or min(len(prompt) for prompt in prompts) == 0:
         raise ValueError("every prompt needs at least one token to answer to")
@@ -112,7 +118,7 @@ def sample(
         ended[live] = torch.isin(tokens[at_work], stops)
         at_work = ~ended[rows]
         num_at_work = int(at_work.sum())
-        if num_at_work == 0:
+        if num_at_work == 0 or (watch is not None and watch(written[:, : t + 1])):
             break
         if num_at_work < COMPACT_BELOW * len(rows):
             decoder.keep(at_work.nonzero().squeeze(1))
