@@ -85,6 +85,9 @@ class Verb(models.TextChoices):
     REVIEW_COMMENTED = "review.commented", _("commented on a review")
     REVIEW_CLOSED = "review.closed", _("approved or rejected a version in a review")
 
+    CHAT_STARTED = "chat.started", _("started a chat with a model version")
+    CHAT_READ = "chat.read", _("read somebody else's chat")
+
     ACCOUNT_CREATED = "account.created", _("created an account")
     ACCOUNT_CHANGED = "account.changed", _("changed an account")
     ACCOUNT_EXPORTED = "account.exported", _("exported an account's data")

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from annotation.models import Membership, Project, Role, User
+from tests.training import rows
 from tests.training.fence import Cast
 from training import actions
-from training.models import ModelVersion, Run, Snapshot
+from training.models import Chat, ModelVersion, Run, Snapshot
 from training.rlhf.rundir import write_jsonl
 
 
@@ -67,6 +68,26 @@ def cast(alice: User, bob: User, charlie: User, dana: User) -> Cast:
 @pytest.fixture
 def base(project: Project, nano_policy: Path) -> ModelVersion:
     return actions.register_version(project, path=nano_policy, name="starter", kind="base")
+
+
+@pytest.fixture
+def a(project: Project) -> ModelVersion:
+    return rows.base(project, "zebra-a")
+
+
+@pytest.fixture
+def b(project: Project) -> ModelVersion:
+    return rows.base(project, "zebra-b")
+
+
+@pytest.fixture
+def blind(project: Project, a: ModelVersion, b: ModelVersion, bob: User) -> Chat:
+    return actions.start_chat(project, a=a, b=b, by=bob, text="Where is my parcel?")
+
+
+@pytest.fixture
+def single(project: Project, a: ModelVersion, bob: User) -> Chat:
+    return actions.start_chat(project, a=a, b=None, by=bob, text="Where is my parcel?")
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from django.utils import timezone
 
 from annotation.models import Assignment, Judgment, Project, Prompt, Response, Task, User
 from training.models import (
+    Chat,
+    ChatAnswer,
     Generation,
     Likelihood,
     Metric,
@@ -244,6 +246,27 @@ def likelihood(a: ModelVersion, b: ModelVersion, response: Response, *, words: s
         response=response, a=a, b=b, run=run(b.project, "compare", model=b, reference=a, summary={"layers": LAYERS}),
         logprob_a=-5.5, logprob_b=-3.5, kl_a=1.0, kl_b=2.0, tokens=tokens,
     )  # fmt: skip
+
+
+def chat_of(a: ModelVersion, b: ModelVersion | None, *, by: User, text: str, num_turns: int = 1) -> Chat:
+    """A chat whose turns are all answered and voted on, but for the last one, which waits for its vote."""
+    chat = Chat.objects.create(project=a.project, a=a, b=b, by=by)
+    messages: list[dict[str, str]] = []
+    for number in range(1, num_turns + 1):
+        messages = [*messages, {"role": "user", "content": f"{text} {number}"}]
+        turn = chat.turns.create(by=by, number=number, messages=messages)
+        written = [
+            ChatAnswer.objects.create(
+                turn=turn, version=version, status="done", text=f"{text} answered {number} by {side}", settings={},
+                num_tokens=9, has_ended=True,
+            )
+            for side, version in enumerate(chat.versions)
+        ]  # fmt: skip
+        if number < num_turns:
+            turn.choice, turn.chosen, turn.voted_at = "-2", written[0], timezone.now()
+            turn.save()
+            messages = [*messages, {"role": "assistant", "content": written[0].text}]
+    return chat
 
 
 LAYERS = [

@@ -1,5 +1,17 @@
 """Verbs of training. What a person gave wrongly raises ValueError with a sentence that says what to change."""
 
+from training.actions.chats import (
+    answers_to_send,
+    close_lost,
+    fail_lost_answers,
+    generate_config,
+    note_reader,
+    say,
+    start_chat,
+    stop_turn,
+    vote,
+    write_again,
+)
 from training.actions.ending import end_run
 from training.actions.publishing import publish_responses, send_to_annotators, storable
 from training.actions.reviews import close_review, comment, in_own_order, is_swapped, open_review, vote_on_pair
@@ -21,15 +33,20 @@ from training.actions.versions import delete_version, dependents, promote, push_
 __all__ = [
     "MOST_SEEDS",
     "POLICIES",
+    "answers_to_send",
     "cancel_run",
+    "close_lost",
     "close_review",
     "comment",
     "delete_version",
     "dependents",
     "end_run",
+    "fail_lost_answers",
     "fail_stale_runs",
+    "generate_config",
     "in_own_order",
     "is_swapped",
+    "note_reader",
     "open_review",
     "promote",
     "publish_responses",
@@ -39,11 +56,16 @@ __all__ = [
     "requeue",
     "rerun",
     "resume_run",
+    "say",
     "send_to_annotators",
+    "start_chat",
     "start_run",
     "start_sweep",
+    "stop_turn",
     "storable",
     "trainer_config",
+    "vote",
     "vote_on_pair",
     "why_nothing",
+    "write_again",
 ]

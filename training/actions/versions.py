@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 
 from annotation.models import AuditEntry, Project, User, Verb
 from training import artifacts, hub
-from training.models import HubPush, ModelVersion, Review, Round, Run, StageChange
+from training.models import Chat, HubPush, ModelVersion, Review, Round, Run, StageChange
 from training.rlhf.rundir import discard
 
 
@@ -127,6 +127,7 @@ def dependents(version: ModelVersion) -> list[str]:
     ).count()
     reviews = Review.objects.filter(Q(a=version) | Q(b=version)).count()
     rounds = Round.objects.filter(Q(version=version) | Q(opponent=version) | Q(scorer=version)).count()
+    chats = Chat.objects.filter(Q(a=version) | Q(b=version)).count()
     children, answers = version.children.count(), version.generations.count()
     counted = [
         (children, ngettext("%(num)d version that came of it", "%(num)d versions that came of it", children)),
@@ -134,6 +135,7 @@ def dependents(version: ModelVersion) -> list[str]:
         (answers, ngettext("%(num)d answer it wrote", "%(num)d answers it wrote", answers)),
         (reviews, ngettext("%(num)d review", "%(num)d reviews", reviews)),
         (rounds, ngettext("%(num)d round", "%(num)d rounds", rounds)),
+        (chats, ngettext("%(num)d chat", "%(num)d chats", chats)),
     ]
     return [said % {"num": num} for num, said in counted if num]
 

@@ -1,8 +1,9 @@
 """The rows of the training side: what a run trains on and writes (runs), what comes of it (versions), what two versions
-say of the answers of both (comparing), what a team decides (reviews), what people are asked about that (rounds), and
-who wants mails (mailing).
+say of the answers of both (comparing), what a team decides (reviews), what people are asked about that (rounds), who
+talked with which (chats), and who wants mails (mailing).
 """
 
+from training.models.chats import Chat, ChatAnswer, ChatTurn
 from training.models.comparing import Likelihood
 from training.models.mailing import RunMail
 from training.models.metrics import Metric, MetricBlock
@@ -12,6 +13,9 @@ from training.models.runs import Run, Sample, Snapshot, SnapshotJudgment, Sweep
 from training.models.versions import Generation, HubPush, ModelVersion, StageChange
 
 __all__ = [
+    "Chat",
+    "ChatAnswer",
+    "ChatTurn",
     "Generation",
     "HubPush",
     "Likelihood",
