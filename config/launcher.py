@@ -98,6 +98,7 @@ def children(host: str, port: int) -> list[Child]:
         Child("web", [python, "-m", "gunicorn", "config.wsgi", "--bind", f"{host}:{port}", *web]),
         Child("worker", [*worker, "-Q", "default", "-c", "2", "-n", "default@%h", *quiet]),
         Child("training", [*worker, "-Q", "training", "-c", "1", "-n", "training@%h", *quiet]),
+        Child("chat", [*worker, "-Q", "chat", "-c", str(settings.CHAT_WRITERS), "-n", "chat@%h", *quiet]),
         Child("scheduler", [python, "-m", "celery", "-A", "config", "beat", "--pidfile="]),
     ]
 

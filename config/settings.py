@@ -297,7 +297,10 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 HUB_ENDPOINT = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
 HUB_TOKEN = os.environ.get("HF_TOKEN", "")
 
-CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
+CELERY_TASK_ROUTES = {
+    "training.tasks.execute_run": {"queue": "training"},
+    "training.tasks.write_answer": {"queue": "chat"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -305,6 +308,7 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep-stale-runs": {"task": "training.tasks.sweep_stale_runs", "schedule": 15.0},
+    "sweep-chats": {"task": "training.tasks.sweep_chats", "schedule": 15.0, "options": {"expires": 15}},
     # A message that no worker took in time is dropped: the next one does its work.
     "deliver-webhooks": {"task": "config.tasks.deliver_webhooks", "schedule": 5.0, "options": {"expires": 5}},
     "prune-webhooks": {"task": "config.tasks.prune_webhooks", "schedule": 3600.0},
@@ -319,6 +323,14 @@ RUN_CANCEL_GRACE = 120
 """Seconds a cancelled trainer has to finish its step and write a checkpoint before it is killed."""
 RUN_SHUTDOWN_GRACE = 30
 """The same when the worker is told to stop; below the launcher's own patience."""
+CHAT_WRITERS = number("CHAT_WRITERS", 2)
+"""Answers of chats that a worker writes at once, and so the models it holds for them at most."""
+CHAT_IDLE_SECONDS = number("CHAT_IDLE_SECONDS", 60)
+"""How long a model stays loaded after its last answer."""
+CHAT_HEARTBEAT_TIMEOUT = 15
+"""Seconds without a heartbeat after which an answer's worker counts as lost."""
+CHAT_REDELIVERY_SECONDS = 30
+"""Seconds after which the message of an answer that still waits is sent again; a second message does no harm."""
 
 LOGGING = {
     "version": 1,

@@ -31,7 +31,7 @@ from annotation.models import (
     WebhookDelivery,
 )
 from tests.training import rows
-from training.models import ModelVersion, Review, Round, Run, Sweep
+from training.models import Chat, ModelVersion, Review, Round, Run, Sweep
 
 ROLES = {"alice": Role.ANNOTATOR, "bob": Role.REVIEWER, "dana": Role.ADMIN}
 PEOPLE = ("nobody", "charlie", *ROLES)
@@ -69,6 +69,8 @@ class World:
     b: ModelVersion
     round: Round
     review: Review
+    chat: Chat
+    """Dana's, blind."""
     told: WebhookDelivery
     token: ApiToken
     invited: actions.Invited
@@ -95,6 +97,7 @@ class World:
             "snapshot": ("pk", self.run.snapshot_id),
             "answer": ("pk", self.lent.task.response_a_id),
             "review": ("pk", self.review.pk),
+            "chat": ("pk", self.chat.pk),
             "pair": ("prompt", self.review.votes.earliest("pk").prompt_id),
             "chart": ("chart", "reward"),
             "webhook": ("pk", self.told.webhook_id),
@@ -128,7 +131,7 @@ class World:
     def ask(self, person: str, path: str, method: str = "get") -> tuple[int, str]:
         """Status, and all that came: the page and where it sends one."""
         # Both versions are named in the body too, for the addresses that take them from a form.
-        values = {"a": self.a.pk, "b": self.b.pk} if method == "post" else None
+        values = {"a": self.a.pk, "b": self.b.pk, "number": 1} if method == "post" else None
         response = getattr(self.browser(person), method)(path, *([values] if values else []))
         body = b"".join(response.streaming_content) if response.streaming else response.content
         if response.headers.get("Content-Type") == "application/zip":
@@ -184,6 +187,7 @@ def make_world(people: dict[str, User], *, slug: str = "support") -> World:
         b=tuned,
         round=rows.round_of(tuned, base, tasks=[last]),
         review=rows.review_of(base, tuned, prompt=prompts[0], by=dana, text="zebra comment"),
+        chat=rows.chat_of(base, tuned, by=dana, text="zebra message"),
         told=actions.send_test(webhook),
         token=actions.create_token(alice, name="nightly", scopes=["read"]).row,
         invited=actions.invite(project, by=dana, max_uses=5),

@@ -187,7 +187,20 @@ def _models(world: World, number: int) -> None:
     rows.likelihood(world.a, world.b, answers[0])
     rows.round_of(world.b, world.a, tasks=[asked], number=number + 1)
     world.round.questions.create(task=asked, is_random=True)
+    _chats(world, number)
     assert tuned.run
+
+
+def _chats(world: World, number: int) -> None:
+    """A chat more, and a turn more in the one that is looked at."""
+    for person in ("bob", "dana"):
+        rows.chat_of(world.a, world.b, by=world.people[person], text=f"Chat {number}", num_turns=2)
+    last = world.chat.turns.latest("number")
+    last.choice, last.chosen, last.voted_at = "0", last.answers.earliest("pk"), timezone.now()
+    last.save()
+    turn = world.chat.turns.create(by=world.chat.by, number=last.number + 1, messages=last.messages)
+    for version in world.chat.versions:
+        turn.answers.create(version=version, status="done", text=f"{version} {turn.number}", settings={})
 
 
 def _generated(world: World, version: ModelVersion) -> Run:

@@ -33,6 +33,9 @@ ADMINS_CHANGE = (302, 404, 403, 403, 302)
 EVERYBODY_SENDS = (302, 422, 422, 422, 422)
 ADMINS_SEND = (302, 404, 403, 403, 422)
 """A form with nothing in it, which is refused with a sentence."""
+ONES_OWN = (302, 404, 403, 404, 200)
+ONES_OWN_CHANGE = (302, 404, 403, 404, 302)
+"""Of an admin; another reviewer's is none of a reviewer's."""
 ALICE_ALONE = (302, 404, 422, 404, 404)
 """What Alice holds; she sends an empty form, which is refused with a sentence."""
 
@@ -189,6 +192,12 @@ EXPECTED = {
     "training:review_vote": Expected(REVIEWERS_CHANGE, "review pair", method="post"),
     "training:review_comment": Expected(REVIEWERS_CHANGE, "review", method="post"),
     "training:review_close": Expected((302, 404, 403, 422, 422), "review", method="post"),
+    "training:chats": Expected(REVIEWERS, "slug", post=(302, 404, 403, 422, 422)),
+    "training:chat": Expected(ONES_OWN, "slug chat"),  # Dana's; an admin would see Bob's, and not speak in it
+    "training:chat_say": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
+    "training:chat_stop": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
+    "training:chat_again": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
+    "training:chat_vote": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
     "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),
     "training:compare_generate": Expected(ADMINS_CHANGE, method="post"),
     "training:compare_tokens": Expected(ADMINS_CHANGE, method="post"),

@@ -146,6 +146,10 @@ def make_hostile(folder: Path) -> Hostile:
     Response.objects.filter(generation__run=newest.generation.run).update(text=ATTACK)
     rows.likelihood(base, tuned, newest, words=ATTACK)
     closed = Review.objects.create(project=project, a=tuned, b=base)
+    chats = {"chat": rows.chat_of(base, tuned, by=dana, text=ATTACK, num_turns=2).pk}
+    failed = rows.chat_of(tuned, None, by=dana, text=ATTACK)
+    failed.turns.get().answers.update(status="failed", error=f"as why {ATTACK}")
+    chats["failed_chat"] = failed.pk
     actions_of_training.close_review(closed, status="rejected", by=other, reason=ATTACK)
     tuned.run.samples.update(text=f"in a sample {ATTACK}", prompt=messages)
     Run.objects.filter(pk=tuned.run.pk).update(
@@ -163,7 +167,7 @@ def make_hostile(folder: Path) -> Hostile:
     files = {"looked_at": looked_at.pk, "over": over.pk, "said": said[0].pk, "said_by_ann": said[1].pk}
     reviews = {"review": review.pk, "closed": closed.pk, "prompt": prompt.pk}
     at = {"run": tuned.run.pk, "a": base.pk, "b": tuned.pk, "round": asked.pk}
-    return project, dana, at | reviews | lineage | files
+    return project, dana, at | reviews | chats | lineage | files
 
 
 def rank(project: Project, prompt: Prompt, *, by: User) -> Assignment:
@@ -223,6 +227,8 @@ def pages_with_foreign_text(hostile: Hostile) -> list[str]:
         reverse("training:review", args=[pks["closed"]]),
         reverse("training:review_pair", args=[pks["review"], pks["prompt"]]),
         reverse("training:review_pair", args=[pks["closed"], pks["prompt"]]),
+        reverse("training:chats", args=[slug]),
+        *(reverse("training:chat", args=[slug, pks[name]]) for name in ("chat", "failed_chat")),
         reverse("training:compare"),
         reverse("training:compare") + f"?a={pks['a']}&b={pks['b']}",
     ]

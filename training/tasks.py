@@ -1,7 +1,8 @@
 """Celery's door to a run: claim it, start its trainer as a process, follow it, close the record.
 
     execute_run.delay_on_commit(run.pk)       from a view;  on the queue `training`
-    sweep_stale_runs                          every 15 s by the scheduler; on the queue `default`
+    write_answer.delay_on_commit(answer.pk)   likewise, an answer of a chat;  on the queue `chat`
+    sweep_stale_runs, sweep_chats             every 15 s by the scheduler; on the queue `default`
 
 The row in PostgreSQL is the truth and a message carries only an id, so a second delivery does nothing, and a lost one
 is sent again by the sweeper. Whoever holds a run is named in run.worker: a worker that was swept while it slept finds
@@ -27,11 +28,20 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from training import artifacts, hub, likelihoods, snapshots
-from training.actions import end_run, fail_stale_runs, publish_responses, requeue, trainer_config
+from training.actions import (
+    answers_to_send,
+    end_run,
+    fail_lost_answers,
+    fail_stale_runs,
+    publish_responses,
+    requeue,
+    trainer_config,
+)
 from training.follow import follow
 from training.mailing import mail_ended_runs
-from training.models import HubPush, Run
+from training.models import ChatAnswer, HubPush, Run
 from training.rlhf.rundir import EXIT_DONE, EXIT_INTERRUPTED, RunDir
+from training.writing import Writing
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +62,7 @@ def note_shutdown(**_: Any) -> None:
 def execute_run(run_id: int) -> None:
     """Carry out a run from claim to close; harmless when the run is not (or no longer) queued."""
     run = Run.objects.filter(pk=run_id).first()
-    worker = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    worker = own_name()
     now = timezone.now()
     if run is None or not run.move(
         Run.Status.QUEUED,
@@ -97,6 +107,37 @@ def push_version(push_id: int) -> None:
         raise
     else:
         sending.move(status.RUNNING, status.SUCCEEDED, address=address)
+
+
+@shared_task(name="training.tasks.write_answer")
+def write_answer(answer_id: int) -> None:
+    """Write an answer of a chat; harmless when it is not (or no longer) waiting."""
+    found = ChatAnswer.objects.select_related("turn", "version__project").filter(pk=answer_id).first()
+    worker, now = own_name(), timezone.now()
+    if found is None or not found.move(
+        ChatAnswer.Status.WAITING, ChatAnswer.Status.WRITING, worker=worker, heartbeat_at=now, started_at=now
+    ):
+        return
+    writing = Writing(found, worker, is_shutting_down=lambda: bool(_is_shutting_down[0]))
+    try:
+        is_back = writing.carry_out()
+    except Exception as error:  # the log gets the traceback, the page a sentence
+        writing.fail(f"Plumbline itself failed here ({type(error).__name__}): see its log.")
+        raise
+    if is_back:
+        write_answer.delay(answer_id)
+
+
+@shared_task(name="training.tasks.sweep_chats")
+def sweep_chats() -> None:
+    fail_lost_answers()
+    for answer_id in answers_to_send():
+        write_answer.delay(answer_id)
+
+
+def own_name() -> str:
+    """Of this worker at this piece of work, and at no other."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def close(run: Run, worker: str, status: Run.Status, *, error: str = "") -> bool:

@@ -35,6 +35,15 @@ review_urls = [
     path("close/", views.review_close, name="review_close"),
 ]
 
+# /projects/<slug>/chat/<pk>/
+chat_urls = [
+    path("", views.chat, name="chat"),
+    path("say/", views.chat_say, name="chat_say"),
+    path("stop/", views.chat_stop, name="chat_stop"),
+    path("again/", views.chat_again, name="chat_again"),
+    path("vote/", views.chat_vote, name="chat_vote"),
+]
+
 # /models/<pk>/
 model_urls = [
     path("", views.model, name="model"),
@@ -50,6 +59,8 @@ model_urls = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("dashboard/", views.dashboard, name="dashboard"),
     path("projects/<slug:slug>/freeze/", views.freeze, name="freeze"),
+    path("projects/<slug:slug>/chat/", views.chats, name="chats"),
+    path("projects/<slug:slug>/chat/<int:pk>/", include(chat_urls)),
     path("runs/", views.runs, name="runs"),
     path("runs/new/", views.run_new, name="run_new"),
     path("runs/overlay/", views.overlay, name="overlay"),

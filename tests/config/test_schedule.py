@@ -12,6 +12,7 @@ def test_every_scheduled_task_is_known_to_workers() -> None:
         "config.tasks.deliver_webhooks",
         "config.tasks.prune_uploads",
         "config.tasks.top_up_repeats",
+        "training.tasks.sweep_chats",
         "training.tasks.sweep_stale_runs",
     } <= scheduled
     assert scheduled <= set(app.tasks)

@@ -1,62 +1,28 @@
 """A real Celery worker on the real broker: killed with -9 and told to stop, the run goes on from its checkpoint."""
 
 import datetime
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection
 from django.utils import timezone
 
 from tests.training.trainers import last_step, trainers_in, wait_until
+from tests.training.workers import Start, workers_of
 from training.models import ModelVersion, Run
 from training.rlhf.rundir import RunDir, read_events
 from training.tasks import execute_run, sweep_stale_runs
 
-REPO = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.django_db(transaction=True)
-Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
 def start_worker(settings: Any, tmp_path: Path) -> Iterator[Start]:
-    """Starts workers on the embedded broker and the test database; all are gone at the end."""
-    broker = django_settings.VALKEY.start()
-    name = connection.settings_dict["NAME"]
-    given = os.environ.get("DATABASE_URL")
-    url = f"{given.rsplit('/', 1)[0]}/{name}" if given else django_settings.POSTGRES.url(name)
-    environment = {
-        **os.environ,
-        "PLUMBLINE_VAR": str(tmp_path),
-        "DATABASE_URL": url,
-        "CELERY_BROKER_URL": django_settings.CELERY_BROKER_URL,
-        "OMP_NUM_THREADS": "1",
-    }
-    workers: list[subprocess.Popen[bytes]] = []
-
-    def start() -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--pool", "threads", "-c", "1"]
-        with (tmp_path / "worker.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [*command, "-Q", "training", "--without-gossip", "--without-mingle", "-n", f"w{len(workers)}@%h"],
-                cwd=REPO, env=environment, stdout=log, stderr=log,
-            )  # fmt: skip
-        workers.append(worker)
-        return worker
-
-    yield start
-    for worker in workers:
-        worker.kill()
-        worker.wait()
-    if broker:
-        broker.terminate()
-        broker.wait()
+    with workers_of("training", tmp_path, broker=django_settings.VALKEY) as start:
+        yield start
 
 
 def test_killed_worker_swept_resumed_then_told_to_stop_and_resumed_again(sft_run: Run, start_worker: Start) -> None:

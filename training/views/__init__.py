@@ -1,5 +1,6 @@
 """The pages of runs and model versions, one file a page or a small family of pages."""
 
+from training.views.chats import chat, chat_again, chat_say, chat_stop, chat_vote, chats
 from training.views.compare import compare
 from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
@@ -32,6 +33,12 @@ from training.views.runs import run_new, runs
 
 __all__ = [
     "answer",
+    "chat",
+    "chat_again",
+    "chat_say",
+    "chat_stop",
+    "chat_vote",
+    "chats",
     "compare",
     "compare_generate",
     "compare_send",

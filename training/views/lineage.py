@@ -52,12 +52,15 @@ def answer(request: PersonRequest, pk: int) -> HttpResponse:
     project = found.prompt.project
     project.require(request.user, Role.REVIEWER)
     written = Generation.objects.filter(response=found).select_related("version__project", "run__reward_model").first()
+    in_chat = found.in_chats.select_related("version__project", "turn__chat").first()
     judgments = lineage.about(found)
+    writer = written or in_chat
     context = {
         "answer": found,
         "project": project,
         "written": written,
-        "runs": lineage.runs_behind(written.version) if written else [],
+        "in_chat": in_chat,
+        "runs": lineage.runs_behind(writer.version) if writer else [],
         "uses": lineage.uses_of(judgments, project=project),
         **_listed(request, judgments),
     }

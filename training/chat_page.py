@@ -1,0 +1,148 @@
+"""A chat as its page shows it: every turn with its answers by side, what the person may do, what has changed."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotation.models import User
+from training.actions.chats import LONGEST_MESSAGE, MOST_TURNS
+from training.models import Chat, ChatAnswer, ChatTurn
+
+NOBODY_COMES = datetime.timedelta(seconds=20)
+"""So long the first of a queue may wait before the page says that no worker seems to be there."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One answer, as one of the sides of its turn."""
+
+    answer: ChatAnswer
+    letter: str
+    """A or B; empty where there is only one."""
+    version: str
+    """Empty while it is not to be known."""
+    is_chosen: bool
+    num_before: int = 0
+    """Answers of others that are written first."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it waits although nothing is before it: perhaps no worker is there."""
+        is_waiting = self.answer.status == ChatAnswer.Status.WAITING and not self.num_before
+        return is_waiting and timezone.now() - self.answer.queued_at > NOBODY_COMES
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in the reader's language where the sentence is one of ours."""
+        return _(self.answer.error) if self.answer.error else ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    row: ChatTurn
+    sides: list[Side]
+    is_last: bool
+
+    @property
+    def is_live(self) -> bool:
+        return any(not side.answer.is_finished for side in self.sides)
+
+    @property
+    def is_usable(self) -> bool:
+        return all(side.answer.is_usable for side in self.sides)
+
+    @property
+    def is_same(self) -> bool:
+        """Two answers of which neither can be the better one."""
+        return len({side.answer.text for side in self.sides}) == 1
+
+    @property
+    def asks_for_vote(self) -> bool:
+        return self.row.chat.is_blind and self.is_usable and not self.row.is_voted
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the conversation can go on from it."""
+        return self.row.is_voted or (self.is_usable and not self.row.chat.is_blind)
+
+    @property
+    def phases(self) -> str:
+        """What decides which buttons there are."""
+        return "-".join([str(self.row.number), *(side.answer.status for side in self.sides), self.row.choice])
+
+    @property
+    def state(self) -> str:
+        """Changes whenever what is shown does."""
+        shown = (f"{len(side.answer.text)}.{side.num_before}.{int(side.is_alone)}" for side in self.sides)
+        return "~".join([self.phases, *shown])
+
+    @property
+    def announcement(self) -> str:
+        """What a screen reader says when an answer is there; never the text as it grows."""
+        if any(side.answer.status == ChatAnswer.Status.FAILED for side in self.sides):
+            return _("An answer failed.")
+        if self.asks_for_vote:
+            return _("Both answers are there. Say which is better.")
+        if not self.is_live:
+            return _("The answer is there.")
+        done = [side.letter for side in self.sides if side.answer.is_finished]
+        return _("Answer %(letter)s is there.") % {"letter": done[0]} if done else ""
+
+
+class ChatPage:
+    """A few queries, however long the chat is."""
+
+    longest = LONGEST_MESSAGE
+
+    def __init__(self, chat: Chat, person: User) -> None:
+        self.chat = chat
+        self.is_own = chat.by_id == person.pk
+
+    @cached_property
+    def turns(self) -> list[Turn]:
+        rows = list(self.chat.turns.prefetch_related("answers"))
+        return [self._turn(row, is_last=row is rows[-1]) for row in rows]
+
+    @property
+    def last(self) -> Turn:
+        return self.turns[-1]
+
+    @property
+    def may_say(self) -> bool:
+        return self.is_own and self.last.is_over and not self.is_full
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.turns) >= MOST_TURNS
+
+    @property
+    def next_number(self) -> int:
+        return len(self.turns) + 1
+
+    def _turn(self, row: ChatTurn, *, is_last: bool) -> Turn:
+        names = {version.pk: version.name for version in self.chat.versions}
+        sides = []
+        for answer in sorted(row.answers.all(), key=row.side_of):
+            is_known = row.is_voted or not self.chat.is_blind
+            waits = is_last and answer.status == ChatAnswer.Status.WAITING
+            sides.append(
+                Side(
+                    answer,
+                    letter="AB"[row.side_of(answer)] if self.chat.is_blind else "",
+                    version=names[answer.version_id] if is_known else "",
+                    is_chosen=row.chosen_id == answer.pk,
+                    num_before=before(answer) if waits else 0,
+                )
+            )
+        return Turn(row, sides, is_last)
+
+
+def before(answer: ChatAnswer) -> int:
+    """How many answers to other turns stand before it in the queue."""
+    ahead = ChatAnswer.objects.waiting().filter(queued_at__lt=answer.queued_at)
+    return ahead.exclude(turn=answer.turn_id).count()
