@@ -29,7 +29,7 @@ from benchmarks.trainer.runs import THREADS, Measured, measured, ours
 PINS = ("transformers==5.23.0", "datasets==5.2.0", "peft==0.21.2", "accelerate==1.15.0")
 TRL = {"trl_ppo": "1.12.0", "trl_reward": "1.16.0"}
 SHARED = {"value_trunk": "shared"}
-LORA = {"lora_rank": 16, "lora_alpha": 16}
+LORA = {"lora_rank": worlds.LORA_RANK, "lora_alpha": worlds.LORA_RANK}
 
 
 class Case(NamedTuple):
@@ -44,7 +44,7 @@ class Case(NamedTuple):
 CASES = {
     "own": Case("PPO, a value model of its own", "policy", {}, ()),
     "shared": Case("PPO, value and policy on one trunk", "policy", SHARED, ()),
-    "lora": Case("PPO, LoRA, one trunk", "policy", SHARED | LORA, ("--lora-rank", "16")),
+    "lora": Case("PPO, LoRA, one trunk", "policy", SHARED | LORA, ("--lora-rank", str(worlds.LORA_RANK))),
     "reward": Case("reward model", "reward", {}, ()),
 }
 

@@ -78,7 +78,8 @@ def ours(folder: Path, world: World, kind: str, settings: Mapping[str, Any], *, 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if kind == "policy":
-        own = POLICY | NEVER | {"model": str(world.policy), "reward_model": str(world.reward), "num_steps": steps}
+        reward = world.adapted_reward if "lora_rank" in settings else world.reward
+        own = POLICY | NEVER | {"model": str(world.policy), "reward_model": str(reward), "num_steps": steps}
         shutil.copy(world.prompts, folder)
     else:
         own = REWARD | {"model": str(world.reward), "max_steps": steps}

@@ -23,12 +23,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from training.rlhf.adapters import save_adapters
+from training.rlhf.model import add_lora, load_tokenizer, new_scalar, save_model
+
 Shape = Literal["full", "ragged"]
 Size = Literal["tiny", "small"]
 
 PAD, BOS, EOS, UNKNOWN = range(4)
 PROMPT_TOKENS, RESPONSE_TOKENS, PAIR_TOKENS = 32, 64, 256
 STOP_PROBABILITY = 1 / 40
+LORA_RANK = 16
 
 
 class Dimensions(NamedTuple):
@@ -54,6 +58,11 @@ class World(NamedTuple):
     @property
     def reward(self) -> Path:
         return self.folder / "reward"
+
+    @property
+    def adapted_reward(self) -> Path:
+        """A reward model that was tuned by adapters over the policy's weights."""
+        return self.folder / "adapted-reward"
 
     @property
     def prompts(self) -> Path:
@@ -87,6 +96,7 @@ def make(
     for model, where in ((policy, world.policy), (reward, world.reward)):
         model.save_pretrained(where)
         tokenizer.save_pretrained(where)
+    make_adapted_reward(world)
     rng = random.Random(seed)
 
     def text(length: int) -> str:
@@ -123,6 +133,19 @@ def make(
         )
     write_lines(world.preferences, pairs)
     return world
+
+
+def make_adapted_reward(world: World) -> None:
+    """What a reward run with adapters leaves, with adapters that nobody has taught."""
+    model = new_scalar(str(world.policy), device=torch.device("cpu"), head="random")
+    add_lora(model, rank=LORA_RANK, alpha=LORA_RANK)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.02)
+    world.adapted_reward.mkdir()
+    save_adapters(world.adapted_reward, model)
+    save_model(world.adapted_reward, model, load_tokenizer(str(world.policy)), about={})
 
 
 def dialogue_length(rng: random.Random, *, median: int, most: int) -> int:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tests.rlhf.nano import nano_tokenizer, save_nano_gpt2, save_nano_policy
-from training.rlhf import model as models
+from training.rlhf import scalar
 from training.rlhf.data import pad_rows
 from training.rlhf.model import (
     adapters_off,
@@ -66,7 +66,7 @@ def test_nor_where_the_architecture_cannot_be_packed(tmp_path, monkeypatch, arch
     folder = save_nano_gpt2(tmp_path) if architecture == "gpt2" else save_nano_policy(tmp_path)
     reward = new_scalar(str(folder), device=CPU, head="random")
     packed = reward.score(*pad_rows(ROWS, side="right"))
-    monkeypatch.setattr(models, "packs", lambda _: False)
+    monkeypatch.setattr(scalar, "packs", lambda _: False)
     alone = torch.cat([reward.score(*pad_rows([row], side="right")) for row in ROWS])
     torch.testing.assert_close(alone, packed, atol=1e-5, rtol=0)
     for side in ("left", "right"):

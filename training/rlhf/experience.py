@@ -61,6 +61,11 @@ class Actors(NamedTuple):
         return [self.policy_optimizer, *([self.value_optimizer] if self.value_optimizer else [])]
 
     @property
+    def own_value(self) -> ScalarModel | None:
+        """The value model where it has a network of its own."""
+        return None if isinstance(self.value, ValueHead) else self.value
+
+    @property
     def is_packed(self) -> bool:
         """All of them take rows of unequal length without padding."""
         others = [self.value.trunk] if isinstance(self.value, ScalarModel) else []
@@ -131,20 +136,20 @@ def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: i
 
 
 class Said(NamedTuple):
-    """What policy and value model say about N response tokens."""
+    """What the policy says about N response tokens."""
 
     logprobs: Tensor
     """(N,) nats."""
     entropy: Tensor
     """(N,) nats; means nothing unless it was asked for."""
     values: Tensor | None
-    """(M,) at the tokens of the value mask, in units of the normalised score; None without a value model."""
+    """(M,) of a value head on its trunk, at the tokens of the value mask, in units of the normalised score."""
 
 
 def hear(
     actors: Actors, responses: Responses, counts: Tensor, config: PolicyConfig, *, with_entropy: bool = False
 ) -> Said:
-    """One pass, or two where the value model has a network of its own; with gradient where it is enabled.
+    """One pass of the policy, with gradient where it is enabled.
 
     counts: (B, T) value mask. The appraisal and the update both hear by this one path, so that the first ratios are 1.
     """
@@ -161,8 +166,6 @@ def hear(
             logprobs = token_logprobs(logits, tokens, temperature=temperature)
             entropy = token_entropy(logits, temperature=temperature) if with_entropy else torch.zeros_like(logprobs)
             said = Picked(logprobs, entropy)
-    if value is not None and not isinstance(value, ValueHead):
-        values = values_of(value, responses, counts, config)
     return Said(*said, values)
 
 
@@ -201,8 +204,9 @@ def appraise(
         logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
         entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
         ref_logprobs[rows, :width] = weight * as_grid(of_reference, part.mask)
-        if said.values is not None:
-            values[rows, :width] = weight * as_grid(said.values, part_counts)
+        of_value = values_of(actors.own_value, part, part_counts, config) if actors.own_value else said.values
+        if of_value is not None:
+            values[rows, :width] = weight * as_grid(of_value, part_counts)
     for grid in (logprobs, ref_logprobs, entropy, values):
         summed(grid)  # of zeros and each process's own rows
 

@@ -130,19 +130,22 @@ def rows_of_a_step(config: TrainingConfig) -> int:
 
 
 def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> int:
-    """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value together."""
+    """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value model come
+    one after the other.
+    """
     tokens = rows_of_a_step(config) * (prompt + response)
     if isinstance(config, PolicyConfig):
         tokens = min(tokens, max(TOKENS_A_PASS[device], prompt + response))
     size = NUMBER if config.dtype == "float32" else 0.6 * NUMBER  # norms and sums stay float32
-    kept = 0.0
+    kept = []
     for shape in trained:
         layer = 9 * shape.width + 2 * shape.cache_width + 4 * shape.inner_width
         if config.activation_checkpointing:
-            kept += tokens * (shape.num_layers * shape.width + layer) * size
+            kept.append(int(tokens * (shape.num_layers * shape.width + layer) * size))
         else:
-            kept += tokens * shape.num_layers * layer * size
-    return int(kept) + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
+            kept.append(int(tokens * shape.num_layers * layer * size))
+    own = kept[0] + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
+    return max([own, *kept[1:]])
 
 
 def logits(config: TrainingConfig, shape: Shape, *, tokens: int, prompt: int, response: int) -> int:

@@ -13,7 +13,6 @@ side changes nothing.
 """
 
 import contextlib
-import inspect
 import json
 import math
 import platform
@@ -36,8 +35,10 @@ from transformers import (
 )
 
 from training.rlhf.distributed import full_state, rank
-from training.rlhf.packing import enable_packing, packed_states, packs
+from training.rlhf.inputs import forward_names, model_inputs
+from training.rlhf.packing import enable_packing
 from training.rlhf.rundir import write_text
+from training.rlhf.scalar import Scalar
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -154,27 +155,16 @@ def next_token_logprobs(
     return TokenLogprobs(logprobs, entropy)
 
 
-class ScalarModel(nn.Module):
-    """A trunk with a linear head that gives one number a token: a reward model or a value model.
+class ScalarModel(Scalar):
+    """A trunk of its own under linear heads: a reward model or a value model.
 
-    A reward model may have several heads, an ensemble on one trunk; its score is then their mean. `inner` is a sequence
-    classifier of transformers with a label a head, so that any tool can load what is saved; its own forward, which
-    finds the last token by the pad id, is never called.
+    `inner` is a sequence classifier of transformers with a label a head, so that any tool can load what is saved; its
+    own forward, which finds the last token by the pad id, is never called.
     """
 
     def __init__(self, inner: PreTrainedModel) -> None:
-        super().__init__()
+        super().__init__(num_heads=inner.score.out_features)
         self.inner = inner
-        self.reward_mean = 0.0
-        self.reward_std = 1.0
-        self.head_offsets = [0.0] * self.num_heads
-        """Mean of each head over the reference responses, less reward_mean."""
-        self.temperature = 1.0
-        """What the difference of two raw scores is divided by to be the log-odds that people prefer the first."""
-
-    @property
-    def num_heads(self) -> int:
-        return self.head.out_features
 
     @property
     def trunk(self) -> nn.Module:
@@ -190,45 +180,6 @@ class ScalarModel(nn.Module):
         head = self.inner.score
         assert isinstance(head, nn.Linear)
         return head
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) numbers, one after each token; those where the mask is false mean nothing."""
-        if not packs(self.trunk):
-            return self._read(self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state).mean(-1)
-        of_real = self._read(packed_states(self.trunk, tokens, mask)).mean(-1)
-        return of_real.new_zeros(mask.shape).masked_scatter(mask, of_real)
-
-    def head_scores(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B, K) raw scores of every head, read at each row's last real token."""
-        if packs(self.trunk):
-            return self._read(packed_states(self.trunk, tokens, mask)[mask.sum(1).cumsum(0) - 1])
-        hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
-        columns = torch.arange(mask.shape[1], device=mask.device)
-        last = (mask * columns).argmax(dim=1)
-        return self._read(hidden[torch.arange(len(last), device=last.device), last])
-
-    def _read(self, hidden: Tensor) -> Tensor:
-        """(..., K) what the heads say of the trunk's last layer (..., d)."""
-        with torch.autocast(hidden.device.type, enabled=False):  # a score of three digits would be too coarse
-            values: Tensor = self.head(hidden.to(self.head.weight.dtype))
-        return values
-
-    def score(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """(B,) raw scores, read at each row's last real token: the mean of the heads."""
-        return self.head_scores(tokens, mask).mean(-1)
-
-    def normalised(self, raw: Tensor) -> Tensor:
-        """(raw - mean) / std over the reference responses it was trained with: 0 is "as good as the reference"."""
-        return (raw - self.reward_mean) / self.reward_std
-
-    def normalised_heads(self, raw: Tensor) -> Tensor:
-        """(B, K) each head's scores in the same unit, every head with the mean 0. raw: (B, K), of head_scores."""
-        return self.normalised(raw - torch.tensor(self.head_offsets, dtype=raw.dtype, device=raw.device))
-
-    def response_values(self, tokens: Tensor, mask: Tensor, *, keep: int) -> Tensor:
-        """(B, keep) values of the states that the last `keep` tokens were chosen in: one column earlier each."""
-        values: Tensor = self(tokens, mask)
-        return values[:, -keep - 1 : -1]
 
 
 def new_scalar(
@@ -250,12 +201,8 @@ def load_scalar(model: str, *, device: torch.device) -> ScalarModel:
     if not is_reward_model(model):
         raise ValueError(f"{model!r} holds no reward model: name the artifact of a reward run.")
     about = read_about(model)
-    offsets = [float(offset) for offset in about.get("head_offsets", [0.0])]
-    scalar = ScalarModel(_load_classifier(model, "", num_heads=len(offsets)))
-    scalar.head_offsets = offsets
-    scalar.reward_mean = float(about.get("reward_mean", 0.0))
-    scalar.reward_std = float(about.get("reward_std", 1.0))
-    scalar.temperature = float(about.get("temperature", 1.0))
+    scalar = ScalarModel(_load_classifier(model, "", num_heads=len(about.get("head_offsets", [0.0]))))
+    scalar.read_normalisation(about)
     return scalar.to(device).eval()
 
 
@@ -343,23 +290,6 @@ def is_reward_model(model: str) -> bool:
     """Whether the folder holds a scalar head rather than a causal model."""
     architectures = _read_json(Path(model) / "config.json").get("architectures") or []
     return any(name.endswith("ForSequenceClassification") for name in architectures)
-
-
-def model_inputs(model: nn.Module, tokens: Tensor, mask: Tensor) -> dict[str, Any]:
-    """Arguments of a forward pass, with positions counted over real tokens where the architecture takes positions."""
-    inputs: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask.long()}
-    names = forward_names(model)
-    if "position_ids" in names:
-        inputs["position_ids"] = (mask.long().cumsum(1) - 1).clamp(min=0)
-    if "use_cache" in names:
-        inputs["use_cache"] = False
-    return inputs
-
-
-def forward_names(model: nn.Module) -> frozenset[str]:
-    """The arguments that the architecture's forward pass takes."""
-    plain = model.get_base_model() if isinstance(model, peft.PeftModel) else model
-    return frozenset(inspect.signature(plain.forward).parameters)
 
 
 def _load_classifier(model: str, revision: str, *, num_heads: int) -> PreTrainedModel:

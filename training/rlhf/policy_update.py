@@ -14,7 +14,7 @@ from torch import Tensor
 
 from training.rlhf.config import PolicyConfig
 from training.rlhf.distributed import every
-from training.rlhf.experience import Actors, Experience, hear, my_rows, plan_pass
+from training.rlhf.experience import Actors, Experience, hear, my_rows, plan_pass, values_of
 from training.rlhf.losses import kl_loss, policy_loss, value_loss
 from training.rlhf.optimizer import take_step
 
@@ -114,7 +114,7 @@ def accumulate_gradient(
     actors: Actors, experience: Experience, minibatch: Sequence[Tensor], config: PolicyConfig, *, kl_coef: float
 ) -> tuple[_Sums, _Ratios]:
     """Add the gradient of L_π + c_v·L_V − c_e·H (+ β·KL, where it is a loss) over one minibatch to the weights; the
-    sums behind the means.
+    sums behind the means. A value model of its own comes after the policy, whose activations are gone by then.
     """
     num_rows = sum(len(rows) for rows in minibatch)
     num_tokens = sum(int(experience.responses.mask[rows].sum()) for rows in minibatch)
@@ -150,11 +150,12 @@ def accumulate_gradient(
             loss = loss - config.entropy_coef * (said.entropy / divisors).sum()
         squares = loss.new_zeros(1)
         if said.values is not None:
-            squares = value_loss(
-                said.values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range
-            )
+            squares = squared_errors(said.values, part, config)
             loss = loss + config.value_coef * squares.sum() / num_values
         (weight * loss).backward()
+        if actors.own_value is not None:
+            squares = squared_errors(values_of(actors.own_value, part.responses, counts, config), part, config)
+            (weight * config.value_coef * squares.sum() / num_values).backward()
         ratio = surrogate.ratio
         change = (logprobs.detach() - old).square().sum()
         of_part = [
@@ -169,6 +170,12 @@ def accumulate_gradient(
     table = torch.cat(every(torch.stack(seen).cpu()))
     sums = _Sums(num_tokens, num_values, *table[:, :5].sum(0).tolist())
     return sums, _Ratios(lowest=float(table[:, 5].min()), highest=float(table[:, 6].max()))
+
+
+def squared_errors(values: Tensor, part: Experience, config: PolicyConfig) -> Tensor:
+    """(M,) the value loss at each token of the value mask. values: (M,)."""
+    counts = part.value_mask
+    return value_loss(values, part.values[counts], part.returns[counts], clip_range=config.value_clip_range)
 
 
 def per_response(of_tokens: Tensor, mask: Tensor) -> Tensor:

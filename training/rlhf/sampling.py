@@ -22,8 +22,8 @@ from transformers.cache_utils import DynamicLayer
 from training.rlhf.data import Encoded, pad_rows
 from training.rlhf.distributed import every, num_processes
 from training.rlhf.heads import head_of, picked_logprobs, trunk_of
+from training.rlhf.inputs import forward_names
 from training.rlhf.losses import token_logprobs
-from training.rlhf.model import forward_names
 from training.rlhf.packing import packed_states, packs
 
 COMPACT_BELOW = 0.75

@@ -18,9 +18,10 @@ from transformers import PreTrainedTokenizerBase
 from training.rlhf.config import PolicyConfig, ScoredConfig
 from training.rlhf.data import Encoder, Messages, pad_rows
 from training.rlhf.distributed import share, summed
-from training.rlhf.model import ScalarModel, precision, same_tokens
+from training.rlhf.model import precision, same_tokens
 from training.rlhf.packing import packs, pieces
 from training.rlhf.sampling import Responses
+from training.rlhf.scalar import Scalar
 
 
 def response_texts(tokenizer: PreTrainedTokenizerBase, responses: Responses) -> list[str]:
@@ -57,7 +58,7 @@ class Scorer:
 
     def __init__(
         self,
-        reward: ScalarModel,
+        reward: Scalar,
         tokenizer: PreTrainedTokenizerBase,
         policy_tokenizer: PreTrainedTokenizerBase,
         config: ScoredConfig,

@@ -24,6 +24,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.activations import make_again
+from training.rlhf.adapters import on_trunk_of
 from training.rlhf.advantages import KLController, explained_variance, kl_estimate
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked
 from training.rlhf.config import PolicyConfig
@@ -52,6 +53,7 @@ from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.rewards import Paid, Reward
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import Responses, as_grid, gathered, response_logprobs, sample
+from training.rlhf.scalar import Scalar
 from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
 
 
@@ -70,7 +72,7 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
     # 2. The models.
     actors, scorer = load_actors(config, tokenizer)
     reward = Reward(scorer, tokenizer, config)
-    watcher = load_scorer(config.watcher, tokenizer, config) if config.watcher else None
+    watcher = load_scorer(config.watcher, tokenizer, config, actors.policy, name="watcher") if config.watcher else None
 
     # 3. Where an earlier process of this run stopped.
     control = KLController(
@@ -175,10 +177,10 @@ def load_actors(config: PolicyConfig, tokenizer: PreTrainedTokenizerBase) -> tup
     reference = None if config.lora_rank else load_policy(config.model, config.revision, device=device)
     if reference is not None:
         reference.requires_grad_(False)
-    scorer = load_scorer(config.reward_model, tokenizer, config)
     model: nn.Module = policy
     if config.lora_rank:
         model = add_lora(policy, rank=config.lora_rank, alpha=config.lora_alpha)
+    scorer = load_scorer(config.reward_model, tokenizer, config, model, name="reward")
     if config.activation_checkpointing:
         make_again(policy)
     distributed_over_all(model, config)
@@ -207,10 +209,15 @@ def value_head(policy: nn.Module) -> ValueHead:
     return ValueHead(head_of(policy).in_features)
 
 
-def load_scorer(folder: str, tokenizer: PreTrainedTokenizerBase, config: PolicyConfig) -> Scorer:
-    """The frozen reward model of a folder, for answers in the policy's tokens."""
-    model = load_scalar(folder, device=choose_device(config.device))
-    model.requires_grad_(False)
+def load_scorer(
+    folder: str, tokenizer: PreTrainedTokenizerBase, config: PolicyConfig, policy: nn.Module, *, name: str
+) -> Scorer:
+    """The frozen reward model of a folder, for answers in the policy's tokens: on the policy's trunk if it may stand
+    there, else on one of its own. name: what its adapters are called there.
+    """
+    model: Scalar | None = on_trunk_of(policy, folder, name=name)
+    if model is None:
+        model = load_scalar(folder, device=choose_device(config.device)).requires_grad_(False)
     return Scorer(model, load_tokenizer(folder), tokenizer, config, batch_size=config.micro_batch_size)
 
 

@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.activations import make_again
+from training.rlhf.adapters import save_adapters
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import data_hash, plan_batches
@@ -114,6 +115,7 @@ def finish(
         "held_out": {name: summary[name] for name in ("accuracy", "num_pairs", "log_loss", "length_baseline_accuracy")},
     }
     with new_folder(run.artifact) as folder:
+        save_adapters(folder, model)
         save_model(folder, model, pairs.tokenizer, about=about)
     events.artifact(path=run.artifact.name, model_kind="reward", metrics=summary)
     return summary

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.rlhf.model import forward_names
+from training.rlhf.inputs import forward_names
 from training.rlhf.sampling import Responses
 
 
