@@ -4,6 +4,10 @@ Simulated annotators judge by the stated rule of annotation/simulation.py with B
 asked at the end what it thinks of each version: the gold score, which no reward model and no label has seen as a
 number. Every step is the product's own verb, and all that is trained is marked as simulated. Nothing is promoted:
 that is for people.
+
+Each round has a seed of its own: with one for all, every round would ask about the same prompts and tune on answers to
+the same ones. And each goes only a part of the way (`stride`): a policy that takes in one round all that a reward model
+has to give leaves its labels behind, and the next reward model is trained on pairs that are no longer its own.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import io
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +29,7 @@ from training import actions, answers, snapshots
 from training.diff_report import Z95
 from training.models import Generation, ModelVersion, Round, Run, Snapshot
 from training.reward_report import RewardReport, Share
+from training.rlhf.config import PolicyConfig
 
 CarryOut = Callable[[Run], None]
 """Takes a queued run to its end, as a worker does."""
@@ -35,14 +40,25 @@ class Plan:
     """What each round does. judgments: at most, before each training; questions: asked about each new version."""
 
     annotators: int = 3
-    judgments: int = 600
-    questions: int = 200
+    judgments: int = 700
+    questions: int = 300
     random_share: float = 0.5
     test_share: float = 0.2
+    stride: float = 0.4
+    """Above 0, at most 1: the policy run's episodes and its learning rate, as a share of what suits the model when it
+    is tuned in one go."""
     seed: int = 0
     reward: dict[str, Any]
     """Settings of the reward run, and of the policy run, that are not the model's own."""
     policy: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 0 < self.stride <= 1:
+            raise ValueError(_("The stride must be above 0 and at most 1, got %(stride)s.") % {"stride": self.stride})
+
+    def seed_of(self, number: int) -> int:
+        """Of the round of that number in its project."""
+        return 1000 * self.seed + number
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,8 @@ class Turn:
     before: Share
     """Gold score of the version that the round began with, and of the one that it made; by held-out prompts."""
     after: Share
+    rise: Share
+    """From the one to the other, prompt by prompt: its interval is free of the prompts' own spread."""
 
 
 def check(project: Project) -> None:
@@ -83,17 +101,33 @@ def turn(project: Project, version: ModelVersion, plan: Plan, *, carry_out: Carr
     """Once round the loop from this version; ValueError with a run's own sentence when one fails."""
     num_judged = label(project, plan)
     snapshot = snapshots.freeze(project, by=None, test_share=plan.test_share, seed=plan.seed)
-    inputs = {"snapshot": snapshot, "model": _base_of(version), "config": _config(version, "reward", plan)}
-    scorer = _trained(project, Run.Kind.REWARD, carry_out, inputs)
-    inputs = {"snapshot": snapshot, "model": version, "config": _config(version, "policy", plan)}
-    tuned = _trained(project, Run.Kind.POLICY, carry_out, {**inputs, "reward_model": scorer})
+    seed = plan.seed_of(project.rounds.count() + 1)
+    settings = {**version.presets.get("reward", {}), **plan.reward, "seed": seed}
+    scorer = _trained(
+        project, Run.Kind.REWARD, carry_out, {"snapshot": snapshot, "model": _base_of(version), "config": settings}
+    )
+    settings = {**small_steps(version.presets.get("policy", {}), plan.stride), **plan.policy, "seed": seed}
+    inputs = {"snapshot": snapshot, "model": version, "reward_model": scorer, "config": settings}
+    tuned = _trained(project, Run.Kind.POLICY, carry_out, inputs)
     for run in answers.start_missing(version, tuned, by=None):
         _finish(run, carry_out)
     asked = actions.publish_round(
-        tuned, opponent=version, num=plan.questions, random_share=plan.random_share, seed=plan.seed, by=None
+        tuned, opponent=version, num=plan.questions, random_share=plan.random_share, seed=seed, by=None
     )
-    golds = [gold(each, scorer, snapshot) for each in (version, tuned)]
-    return Turn(asked, snapshot, num_judged, RewardReport.read(scorer.metrics), *golds)
+    before, after = (points(each, scorer, snapshot) for each in (version, tuned))
+    rise = mean_of([after[prompt] - before[prompt] for prompt in after if prompt in before])
+    found = [mean_of(list(each.values())) for each in (before, after)]
+    return Turn(asked, snapshot, num_judged, RewardReport.read(scorer.metrics), *found, rise)
+
+
+def small_steps(own: Mapping[str, Any], stride: float) -> dict[str, Any]:
+    """A policy run's settings for a part of the way: fewer episodes, at a lower learning rate."""
+    batch = own.get("rollout_batch_size", PolicyConfig.rollout_batch_size)
+    whole = (
+        own["num_steps"] if own.get("num_steps") else own.get("total_episodes", PolicyConfig.total_episodes) // batch
+    )
+    rate = own.get("learning_rate", PolicyConfig.learning_rate)
+    return {**own, "num_steps": max(1, round(stride * whole)), "learning_rate": stride * rate}
 
 
 def label(project: Project, plan: Plan) -> int:
@@ -107,28 +141,26 @@ def label(project: Project, plan: Plan) -> int:
     return judged.count() - before
 
 
-def gold(version: ModelVersion, scorer: ModelVersion, snapshot: Snapshot) -> Share:
-    """The rule's mean points for the version's answers to the snapshot's test prompts; 95 % interval over prompts."""
+def points(version: ModelVersion, scorer: ModelVersion, snapshot: Snapshot) -> dict[str, float]:
+    """What the rule says of the version's answers: mean points by the snapshot's test prompts (their content hash)."""
     shares = {name: snapshot.settings[name] for name in ("validation_share", "test_share", "seed")}
     splitter = snapshots.Splitter(**shares)
     rows = Generation.objects.filter(version=version, run__reward_model=scorer).values_list(
         *("response__prompt__content_hash", "response__prompt__messages", "response__text")
     )
-    points: dict[str, list[float]] = defaultdict(list)
+    found: dict[str, list[float]] = defaultdict(list)
     for content_hash, messages, text in rows:
         if splitter.split_of(content_hash) == "test":
-            points[content_hash].append(simulation.score(messages[-1]["content"], text))
-    means = [statistics.fmean(of_prompt) for of_prompt in points.values()]
-    if len(means) < 2:
+            found[content_hash].append(simulation.score(messages[-1]["content"], text))
+    return {content_hash: statistics.fmean(of_prompt) for content_hash, of_prompt in found.items()}
+
+
+def mean_of(values: Sequence[float]) -> Share:
+    """Mean over prompts with its 95 % interval; ValueError with a sentence below two prompts."""
+    if len(values) < 2:
         raise ValueError(_("Fewer than two prompts are held out: import more prompts, or raise the test share."))
-    mean, half = statistics.fmean(means), Z95 * statistics.stdev(means) / math.sqrt(len(means))
+    mean, half = statistics.fmean(values), Z95 * statistics.stdev(values) / math.sqrt(len(values))
     return Share(mean, mean - half, mean + half)
-
-
-def _config(version: ModelVersion, kind: str, plan: Plan) -> dict[str, Any]:
-    """The settings that suit the model, then the plan's."""
-    own: dict[str, Any] = version.presets.get(kind, {})
-    return {**own, **getattr(plan, kind), "seed": plan.seed}
 
 
 def _base_of(version: ModelVersion) -> ModelVersion:

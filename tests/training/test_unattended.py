@@ -63,6 +63,7 @@ def test_one_round(shop: Project, base: ModelVersion) -> None:
     assert Generation.objects.filter(version__in=[base, tuned], run__reward_model=scorer).count() == 60
     for part in ("Round 1: 30 simulated judgments", "rule's points", "3 questions by chance, 3 by doubt", "policy-"):
         assert part in said, said
+    assert scorer and scorer.run and tuned.run.config["seed"] == scorer.run.config["seed"] == made.seed == 1
     assert f"Round 1: {tuned} wins" in said
     assert unattended.first_version(shop) == tuned, "called again, it goes on from there"
 
@@ -105,15 +106,34 @@ def test_the_gold_score_is_the_rules_mean_over_held_out_prompts(shop: Project, b
     for prompt in shop.prompts.all():
         reply = rows.answer(prompt, GOOD if prompt in held_out else "No.", source=base.name)
         Generation.objects.create(response=reply, version=base, run=run, logprob=-1.0)
+
+    def gold() -> Share:
+        return unattended.mean_of(list(unattended.points(base, scorer, frozen).values()))
+
     good, poor = (score(str(held_out[0]), text) for text in (GOOD, "No."))
     assert good > 7 > 2 > poor
-    assert unattended.gold(base, scorer, frozen) == Share(good, good, good)
+    assert gold() == Share(good, good, good)
 
     Response.objects.filter(generation__run=run, prompt=held_out[0]).update(text="No.")
-    found = unattended.gold(base, scorer, frozen)
+    found = gold()
     assert found.value == pytest.approx(good - (good - poor) / len(held_out))
     assert found.low is not None and found.high is not None
     assert found.low < found.value < found.high
     frozen.settings["test_share"] = 0.0
     with pytest.raises(ValueError, match="Fewer than two prompts are held out"):
-        unattended.gold(base, scorer, frozen)
+        gold()
+
+
+def test_a_round_goes_a_part_of_the_way() -> None:
+    own = {"learning_rate": 1e-3, "total_episodes": 640, "rollout_batch_size": 64, "kl_coef": 0.1}
+    assert unattended.small_steps(own, 0.5) == {**own, "learning_rate": 5e-4, "num_steps": 5}
+    assert unattended.small_steps({**own, "num_steps": 20}, 0.1)["num_steps"] == 2
+    assert unattended.small_steps({"total_episodes": 64}, 0.1)["num_steps"] == 1, "one step at least"
+    assert unattended.small_steps({}, 1.0) == {"num_steps": 64, "learning_rate": 1e-5}, "a run's own defaults"
+
+
+def test_every_round_of_every_seed_has_a_seed_of_its_own(shop: Project) -> None:
+    plans = [unattended.Plan(seed=seed, reward={}, policy={}) for seed in range(3)]
+    assert len({plan.seed_of(number) for plan in plans for number in range(1, 10)}) == 27
+    with pytest.raises(CommandError, match="stride must be above 0 and at most 1, got 2"):
+        loop(stride=2.0)

@@ -30,9 +30,15 @@ class Command(BaseCommand):
             "--model", default="", help="the version to begin with (default: where the last loop ended)"
         )
         parser.add_argument("--annotators", type=int, default=3, help="simulated annotators (default 3)")
-        parser.add_argument("--judgments", type=int, default=600, help="at most, before each training (default 600)")
-        parser.add_argument("--questions", type=int, default=200, help="asked about each new version (default 200)")
+        parser.add_argument("--judgments", type=int, default=700, help="at most, before each training (default 700)")
+        parser.add_argument("--questions", type=int, default=300, help="asked about each new version (default 300)")
         parser.add_argument("--random-share", type=float, default=0.5, help="of them, by chance (default 0.5)")
+        parser.add_argument(
+            "--stride",
+            type=float,
+            default=0.4,
+            help="how far a round's policy run goes, of the model's own (default 0.4)",
+        )
         parser.add_argument("--seed", type=int, default=0, help="of the annotators' noise, the split and all runs")
         for kind in ("reward", "policy"):
             parser.add_argument(
@@ -44,9 +50,9 @@ class Command(BaseCommand):
         if project is None:
             known = ", ".join(Project.objects.values_list("slug", flat=True)) or "none yet"
             raise CommandError(f"There is no project {options['project']!r}. Projects: {known}.")
-        names = ("annotators", "judgments", "questions", "random_share", "seed", "reward", "policy")
-        plan = unattended.Plan(**{name: options[name] for name in names})
+        names = ("annotators", "judgments", "questions", "random_share", "stride", "seed", "reward", "policy")
         try:
+            plan = unattended.Plan(**{name: options[name] for name in names})
             self.go_round(project, plan, rounds=options["rounds"], model=options["model"])
         except ValueError as error:  # what was given will not do, or a run failed: it says it itself
             raise CommandError(str(error)) from None
@@ -74,7 +80,8 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Round {turn.round.number}: {turn.num_judged} simulated judgments; reward model "
             f"{with_interval(accuracy, 100, '%') if accuracy else 'unmeasured'} of the held-out pairs; "
-            f"{turn.round.version}: rule's points {with_interval(turn.before)} → {with_interval(turn.after)}; "
+            f"{turn.round.version}: rule's points {with_interval(turn.before)} → {with_interval(turn.after)}, "
+            f"by {with_interval(turn.rise)}; "
             f"{turn.round.num_random} questions by chance, {turn.round.num_doubtful} by doubt."
         )
 
