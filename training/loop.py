@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,14 +47,27 @@ class Trained:
         return self.run is not None and not self.run.is_finished
 
     @functools.cached_property
+    def _drawn(self) -> tuple[str, list[tuple[float, float]]]:
+        if self.run is not None:
+            for metric in CURVE_OF.get(self.run.kind, ()):
+                if found := curve(self.run, metric):
+                    return metric, found
+        return "", []
+
+    @property
     def curve(self) -> list[tuple[float, float]]:
         """The one curve that says how it goes, of the newest run."""
-        if self.run is None:
-            return []
-        for metric in CURVE_OF.get(self.run.kind, ()):
-            if found := curve(self.run, metric):
-                return found
-        return []
+        return self._drawn[1]
+
+    @property
+    def metric(self) -> str:
+        """What that curve shows; empty where there is none yet."""
+        return self._drawn[0]
+
+    @property
+    def learns_from_pairs(self) -> bool:
+        """The newest run takes pairs as they are, without a reward model."""
+        return self.run is not None and self.run.kind in FROM_PAIRS
 
     @property
     def newest(self) -> float | None:
@@ -67,7 +81,11 @@ class Trained:
 CURVE_OF: dict[str, tuple[str, ...]] = {
     Run.Kind.REWARD: ("validation/accuracy", "train/accuracy", "loss/train"),
     Run.Kind.POLICY: ("reward/mean",),
+    Run.Kind.DPO: ("validation/accuracy", "train/accuracy", "loss/train"),
+    Run.Kind.ILQL: ("validation/loss", "loss/train"),
 }
+FROM_PAIRS = (Run.Kind.DPO, Run.Kind.ILQL)
+"""Ways to a policy that need no reward model."""
 
 
 @dataclass(frozen=True)
@@ -115,15 +133,16 @@ class Loop:
 
     @functools.cached_property
     def reward(self) -> Trained:
-        return self._trained(Run.Kind.REWARD)
+        return self._trained([Run.Kind.REWARD])
 
     @functools.cached_property
     def policy(self) -> Trained:
-        return self._trained(Run.Kind.POLICY)
+        """Tuned against a reward model, or on pairs directly."""
+        return self._trained([Run.Kind.POLICY, *FROM_PAIRS])
 
     @functools.cached_property
     def answers(self) -> Trained:
-        return Trained(self._newest_run(Run.Kind.GENERATE), self.policy.version)
+        return Trained(self._newest_run([Run.Kind.GENERATE]), self.policy.version)
 
     @functools.cached_property
     def num_answers(self) -> int:
@@ -194,16 +213,8 @@ class Loop:
             return "wait"
         if self.snapshot is None:
             return "label" if self.wants_more_labels else "freeze"
-        if not self._is_used(self.reward, snapshot=self.snapshot):
-            return "reward"
-        tuned = self.policy.version and self.policy.version.run
-        if not tuned or tuned.reward_model_id != _pk(self.reward.version):
-            if self.has_many_new_labels:
-                return "freeze"
-            if self.reward.report:
-                return "policy"
-            # PPO against a reward model that nothing is known of may drive the policy anywhere: measure it first.
-            return "freeze" if self.labels["num_new"] or not self.num_open_tasks else "label"
+        if way := self._way_to_a_policy(self.snapshot):
+            return way
         if not self.num_answers:
             return "generate"
         if self.has_many_new_labels:
@@ -214,6 +225,22 @@ class Loop:
         if self.is_asked or stage == ModelVersion.Stage.ARCHIVED:
             return "label" if self.num_open_tasks else "compare"
         return "ask"
+
+    def _way_to_a_policy(self, snapshot: Snapshot) -> Step | None:
+        """What is still to be done before there is a policy of the newest labels; None where there is one."""
+        tuned = self.policy.version and self.policy.version.run
+        if tuned and tuned.kind in FROM_PAIRS and tuned.snapshot_id == snapshot.pk:
+            return None
+        if not self._is_used(self.reward, snapshot=snapshot):
+            return "reward"
+        if tuned and tuned.reward_model_id == _pk(self.reward.version):
+            return None
+        if self.has_many_new_labels:
+            return "freeze"
+        if self.reward.report:
+            return "policy"
+        # PPO against a reward model that nothing is known of may drive the policy anywhere: measure it first.
+        return "freeze" if self.labels["num_new"] or not self.num_open_tasks else "label"
 
     @property
     def wants_more_labels(self) -> bool:
@@ -236,12 +263,14 @@ class Loop:
     def _judgments(self) -> JudgmentQuerySet:
         return Judgment.objects.counted().filter(task__project=self.project)
 
-    def _newest_run(self, kind: str) -> Run | None:
-        return Run.objects.filter(project=self.project, kind=kind).with_origins().first()
+    def _newest_run(self, kinds: Collection[str]) -> Run | None:
+        return Run.objects.filter(project=self.project, kind__in=kinds).with_origins().first()
 
-    def _trained(self, kind: str) -> Trained:
-        versions = ModelVersion.objects.filter(project=self.project, run__kind=kind)
-        return Trained(self._newest_run(kind), versions.with_origins().select_related("parent").order_by("-id").first())
+    def _trained(self, kinds: Collection[str]) -> Trained:
+        versions = ModelVersion.objects.filter(project=self.project, run__kind__in=kinds)
+        return Trained(
+            self._newest_run(kinds), versions.with_origins().select_related("parent").order_by("-id").first()
+        )
 
     @staticmethod
     def _is_used(step: Trained, *, snapshot: Snapshot) -> bool:

@@ -7,7 +7,7 @@ from annotation.models import Membership, Project, Role, Task, User
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training.loop import Loop
-from training.models import Generation, ModelVersion, Run
+from training.models import Generation, Metric, ModelVersion, Run
 
 
 @pytest.fixture
@@ -191,3 +191,28 @@ def test_queries_do_not_grow(reader: Client, project: Project, alice: User, djan
     with django_assert_max_num_queries(28):
         page = reader.get("/dashboard/")
     assert len(page.content) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "shown"),
+    [("dpo", "validation/accuracy", "80.0"), ("dpo", "train/accuracy", "80.0"), ("ilql", "validation/loss", "0.800")],
+)
+def test_a_policy_that_learned_from_pairs_has_its_card(
+    reader: Client, project: Project, alice: User, kind: str, metric: str, shown: str
+) -> None:
+    """And needs no reward model: the loop goes on with its answers."""
+    prompts = rows.prompts(project, 4)
+    rows.label(project, by=alice, prompts=prompts)
+    frozen, base = rows.snapshot(project), rows.base(project)
+    run = rows.run(project, kind, model=base, snapshot=frozen)
+    Metric.objects.bulk_create(Metric(run=run, step=n, time=n, values={metric: 0.6 + n / 10}) for n in range(3))
+    tuned = rows.version(run, "policy")
+    assert Loop(project).next_step == "generate"
+    text = reader.get("/dashboard/").content.decode()
+    assert shown in text and f"/runs/{run.pk}/" in text and f"kind={kind}&snapshot={frozen.pk}" in text
+    assert ("Loss while training" if kind == "ilql" else "Accuracy while training") in text
+    rows.generations(tuned, scorer=None, prompts=prompts, shift=0.5)
+    assert Loop(project).next_step == "compare"
+    newer = rows.snapshot(project, name="newer")
+    assert newer == Loop(project).snapshot
+    assert Loop(project).next_step == "reward", "its pairs are no longer the newest"
