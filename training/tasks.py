@@ -27,7 +27,7 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from training import artifacts, hub, likelihoods, snapshots
+from training import artifacts, likelihoods, pushes, snapshots
 from training.actions import (
     answers_to_send,
     end_run,
@@ -39,7 +39,7 @@ from training.actions import (
 )
 from training.follow import follow
 from training.mailing import mail_ended_runs
-from training.models import ChatAnswer, HubPush, Run
+from training.models import ChatAnswer, Run
 from training.rlhf.rundir import EXIT_DONE, EXIT_INTERRUPTED, RunDir
 from training.writing import Writing
 
@@ -87,26 +87,15 @@ def sweep_stale_runs() -> None:
     for run in fail_stale_runs():
         logger.warning("run %s: sent to the workers again (restart %s)", run.pk, run.attempt)
         execute_run.delay(run.pk)
+    for push in pushes.sweep():
+        push_version.delay(push.pk)
     mail_ended_runs()
 
 
 @shared_task(name="training.tasks.push_version")
 def push_version(push_id: int) -> None:
     """Send a version to its hub; harmless when the push is not (or no longer) queued."""
-    sending = HubPush.objects.select_related("version__project", "version__parent").filter(pk=push_id).first()
-    status = HubPush.Status
-    if sending is None or not sending.move(status.QUEUED, status.RUNNING):
-        return
-    try:
-        address = hub.push(sending.version, repo_id=sending.repo_id, is_private=sending.is_private)
-    except ValueError as error:  # the person's, or the hub's
-        sending.move(status.RUNNING, status.FAILED, error=str(error))
-    except Exception as error:  # the log gets the traceback, the page a sentence
-        sentence = f"Plumbline itself failed here ({type(error).__name__}): see its log."
-        sending.move(status.RUNNING, status.FAILED, error=sentence)
-        raise
-    else:
-        sending.move(status.RUNNING, status.SUCCEEDED, address=address)
+    pushes.carry_out(push_id)
 
 
 @shared_task(name="training.tasks.write_answer")

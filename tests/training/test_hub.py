@@ -1,17 +1,20 @@
 """A version sent to a model hub, with the library's real client, to a hub of a few lines on this machine."""
 
 import base64
+import datetime
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from annotation.models import AuditEntry, User
-from training import actions, artifacts
+from training import actions, artifacts, pushes
 from training.models import HubPush, ModelVersion
 from training.tasks import push_version
 
@@ -131,3 +134,71 @@ def test_without_a_token_or_a_name_it_says_so(base: ModelVersion, dana: User, se
         assert "is no name for a repository" in text, repo_id
     assert "Name the repository" in client.post(f"/models/{base.pk}/push/", {}, follow=True).content.decode()
     assert not HubPush.objects.exists()
+
+
+def last_heard(push: HubPush, *, seconds_ago: int) -> None:
+    HubPush.objects.filter(pk=push.pk).update(alive_at=timezone.now() - datetime.timedelta(seconds=seconds_ago))
+
+
+@pytest.fixture
+def running(hub: Hub, base: ModelVersion, dana: User) -> HubPush:
+    push = actions.push_to_hub(base, repo_id="team/kind", is_private=False, by=dana)
+    push.move(HubPush.Status.QUEUED, HubPush.Status.RUNNING)
+    return push
+
+
+def test_a_push_whose_worker_died_fails_with_a_sentence_and_one_button_sends_it_again(
+    running: HubPush, client: Client, dana: User
+) -> None:
+    assert pushes.sweep() == []
+    running.refresh_from_db()
+    assert running.status == "running", "its worker was heard of a moment ago"
+    last_heard(running, seconds_ago=61)
+    assert pushes.sweep() == []
+    running.refresh_from_db()
+    assert (running.status, running.error) == ("failed", pushes.LOST)
+    client.force_login(dana)
+    address = f"/models/{running.version_id}/"
+    page = client.get(address).content.decode()
+    assert pushes.LOST in page and "Send again" in page and 'hx-select="#pushes"' not in page
+    client.post(f"{address}push/", {"repo_id": "team/kind"})
+    again = HubPush.objects.get(status="queued")
+    assert (again.repo_id, again.is_private) == ("team/kind", False)
+    assert 'hx-select="#pushes"' in client.get(address).content.decode(), "the page follows it"
+
+
+def test_a_push_that_was_swept_while_its_worker_slept_has_still_been_sent(
+    hub: Hub, base: ModelVersion, dana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeper comes between the hub's answer and the worker's word of it."""
+    real = pushes.hub.push
+
+    def slow(version: ModelVersion, **options: Any) -> str:
+        address = real(version, **options)
+        last_heard(HubPush.objects.get(), seconds_ago=61)
+        pushes.sweep()
+        assert HubPush.objects.get().status == "failed"
+        return address
+
+    monkeypatch.setattr(pushes.hub, "push", slow)
+    push = sent(base, dana)
+    assert (push.status, push.error) == ("succeeded", "") and push.address
+
+
+def test_a_lost_message_is_sent_again_and_not_every_time(hub: Hub, base: ModelVersion, dana: User) -> None:
+    push = actions.push_to_hub(base, repo_id="team/kind", is_private=True, by=dana)
+    assert pushes.sweep() == []
+    last_heard(push, seconds_ago=301)
+    assert pushes.sweep() == [push]
+    assert pushes.sweep() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_heart_beats_while_it_is_sent(running: HubPush, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushes, "BEAT_SECONDS", 0.01)
+    last_heard(running, seconds_ago=1000)
+    end = time.monotonic() + 30
+    with pushes.heart(running):
+        while HubPush.objects.stale(timezone.now()).exists():
+            assert time.monotonic() < end
+    assert pushes.sweep() == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotation.models import Project, Response, Role, User
@@ -125,6 +128,18 @@ class Generation(models.Model):
         return f"{self.version}: {self.response}"
 
 
+class HubPushQuerySet(models.QuerySet["HubPush"]):
+    def stale(self, now: datetime.datetime) -> HubPushQuerySet:
+        """Running, but their worker has not been heard of for RUN_HEARTBEAT_TIMEOUT seconds."""
+        horizon = now - datetime.timedelta(seconds=settings.RUN_HEARTBEAT_TIMEOUT)
+        return self.filter(status=HubPush.Status.RUNNING, alive_at__lt=horizon)
+
+    def unclaimed(self, now: datetime.datetime) -> HubPushQuerySet:
+        """Queued, but no worker has taken the message that was sent RUN_REDELIVERY_SECONDS ago or earlier."""
+        horizon = now - datetime.timedelta(seconds=settings.RUN_REDELIVERY_SECONDS)
+        return self.filter(status=HubPush.Status.QUEUED, alive_at__lt=horizon)
+
+
 class HubPush(models.Model):
     """A version sent to a model hub: asked for on its page, carried out by a worker."""
 
@@ -142,12 +157,21 @@ class HubPush(models.Model):
     error = models.TextField(blank=True, help_text="A sentence that says what to change.")
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
+    alive_at = models.DateTimeField(
+        default=timezone.now, help_text="When its worker was last heard of; of a queued one, when its message was sent."
+    )
+
+    objects = HubPushQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
 
     def __str__(self) -> str:
         return f"{self.version} → {self.repo_id}"
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING)
 
     def move(self, old: Status, new: Status, **changes: object) -> bool:
         """Move it from `old` to `new`; True when this very call did it. The database decides races."""

@@ -79,6 +79,7 @@ def _about(version: ModelVersion) -> dict[str, object]:
     while parent:
         ancestors.insert(0, parent)
         parent = parent.parent
+    pushes = list(version.pushes.select_related("by"))
     return {
         "ancestors": ancestors,
         "children": version.children.select_related("run"),
@@ -87,7 +88,8 @@ def _about(version: ModelVersion) -> dict[str, object]:
         "stage_changes": version.stage_changes.select_related("by"),
         "num_generations": version.generations.count(),
         "num_simulated": Branch(version).num_simulated,
-        "pushes": version.pushes.select_related("by"),
+        "pushes": pushes,
+        "is_pushing": any(push.is_under_way for push in pushes),
         "push_form": PushForm(),
         "reviews": version.reviews.select_related("a", "b", "opened_by", "closed_by"),
         "snapshots": Snapshot.objects.behind(version.run),
@@ -156,7 +158,7 @@ def model_push(request: PersonRequest, pk: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         push_version.delay_on_commit(sending.pk)
-        messages.success(request, _("It waits for a worker to send it. Reload the page to see how it went."))
+        messages.success(request, _("It waits for a worker to send it; how that goes stands under Files."))
     return redirect("training:model", pk=pk)
 
 
