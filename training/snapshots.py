@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 
 from annotation import export
 from annotation.models import AuditEntry, Judgment, Project, Prompt, Response, User, Verb
+from training import freezing
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.rundir import RunDir
 
@@ -73,8 +74,8 @@ def freeze(
     splitter = Splitter(validation_share=validation_share, test_share=test_share, seed=seed)
     targets: dict[str, Any] = {"grading": grading, "kappa": kappa, "include_simulated": include_simulated}
     with _folder_to_fill() as folder:
-        with _one_moment():
-            counts, judgments = _fill(folder, project, splitter, targets)
+        with _one_moment(), freezing.telling(project) as telling:
+            counts, judgments = _fill(folder, project, splitter, targets, telling)
         _refuse_nothing(counts)
         content_hash = _hash(folder)
         _keep(folder, settings.VAR_DIR / "snapshots" / content_hash)
@@ -204,7 +205,9 @@ def _demonstration_lines(project: Project, split_of: Mapping[int, str], *, inclu
         }
 
 
-def _fill(folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any]) -> tuple[Line, set[int]]:
+def _fill(
+    folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any], telling: freezing.Telling
+) -> tuple[Line, set[int]]:
     """Write the three files; counts what they hold, and names the judgments they are made of."""
     hashes = Prompt.objects.filter(project=project).values_list("id", "content_hash")
     split_of = {pk: splitter.split_of(content_hash) for pk, content_hash in hashes}
@@ -218,7 +221,9 @@ def _fill(folder: Path, project: Project, splitter: Splitter, targets: Mapping[s
     files = {"prompts": PROMPTS, "pairs": PREFERENCES, "demonstrations": DEMONSTRATIONS}
     judgments: set[int] = set()
     for name, of_name in lines.items():
-        counts[name] = _write(folder / files[name], _counted(of_name, counts["splits"], name, judgments))
+        counts[name] = _write(
+            folder / files[name], _counted(telling.passing(of_name), counts["splits"], name, judgments)
+        )
     simulated = Judgment.objects.filter(task__project=project, annotator__is_simulated=True).values_list(
         "id", flat=True
     )

@@ -6,10 +6,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.models import Judgment, Project, Role
-from training import snapshots
+from training import freezing, snapshots
 from training.forms import FreezeForm
 from training.models import Run
 from training.views.requests import PersonRequest, find_project
@@ -35,6 +35,14 @@ def freeze(request: PersonRequest, slug: str) -> HttpResponse:
         "snapshots": project.snapshots.with_changes().select_related("created_by")[:5],
     }
     return render(request, "training/freeze.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@require_safe
+def freeze_progress(request: PersonRequest, slug: str) -> HttpResponse:
+    """How far the freeze is that somebody has begun in this project."""
+    project = find_project(request, slug, role=Role.ADMIN)
+    return render(request, "training/_freezing.html", {"project": project, "progress": freezing.read(project)})
 
 
 def counts(project: Project) -> dict[str, int]:
