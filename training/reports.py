@@ -13,7 +13,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from training import over_optimisation
+from training import fresh_labels, over_optimisation, spreads
 from training.actions import trainer_config
 from training.diffs import WordDiff, word_diff
 from training.doctor import Finding, examine
@@ -124,14 +124,22 @@ class RunPage:
 
     @functools.cached_property
     def findings(self) -> list[Finding]:
-        """What the run doctor says."""
-        return examine(self.run)
+        """What the run doctor says, and people who judged what came of the run; worst first."""
+        found = [*examine(self.run), *fresh_labels.findings(self.run)]
+        return sorted(found, key=lambda finding: not finding.is_bad)
 
     @functools.cached_property
     def peak(self) -> tuple[float, float] | None:
         """√KL and reward where the fit foresees the best of this run; None where it foresees none."""
         found = over_optimisation.of_run(self.run) if self.run.kind == Run.Kind.POLICY else None
         return found.peak if found and found.is_peak_near else None
+
+    @functools.cached_property
+    def rewards(self) -> list[spreads.Panel]:
+        """How the rewards of its answers are spread, from the first steps to the newest."""
+        if self.run.kind == Run.Kind.POLICY:
+            return spreads.panels(self.run)
+        return spreads.of_summary(self.run)
 
     @property
     def figures(self) -> list[Figure]:

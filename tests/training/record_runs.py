@@ -7,6 +7,8 @@ It takes some minutes and rewrites tests/training/recorded/.
 
 import contextlib
 import json
+import math
+import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +38,8 @@ def main(only: Sequence[str] = ()) -> None:
                 continue
             with FAULTS.get(recording, contextlib.nullcontext)(), mock.patch.object(rewards, "own_reward", own_reward):
                 record(folder, recording, "policy", settings, prompts=prompt_lines())
+        if not only or PEOPLE in only:
+            record_people(folder, models)
         if not only:
             record_learners(folder, models)
 
@@ -138,6 +142,44 @@ def dropped_out() -> Iterator[None]:
 FAULTS = {"negative_kl": another_temperature, "first_ratio": dropped_out}
 
 
+PEOPLE = "people_disagree"
+"""A round after an over-optimised run: what people say of its answers beside those of its start."""
+
+
+def record_people(folder: Path, models: dict[str, str]) -> None:
+    """The policy is paid for characters; people like an answer that begins with 77, and brevity."""
+    settings = policy_settings(models)["over_optimised"]
+    run = make_run(folder / PEOPLE, "policy", settings, prompts=prompt_lines())
+    with mock.patch.object(rewards, "own_reward", own_reward):
+        train("policy", run)
+    summary = events_of(run, "done")[-1]["summary"]
+    theirs, ours = (answers(folder / f"{PEOPLE}-{n}", path) for n, path in enumerate((models["model"], run.artifact)))
+    rng = random.Random(0)
+    lines = [
+        {"ours": after, "theirs": before, "vote": vote(after, before, rng=rng)}
+        for before, after in zip(theirs, ours, strict=True)
+        if before != after
+    ]
+    kept = {name: round(summary[name], 5) for name in ("reward/mean/first", "reward/mean")}  # type: ignore[index]
+    write(PEOPLE, [{"kind": "policy", "settings": shown(settings), "summary": kept}, *lines])
+
+
+def answers(path: Path, model: str | Path) -> list[str]:
+    """Four answers to every prompt."""
+    settings = {"model": str(model), "samples_per_prompt": 4, "max_response_tokens": 24, "split": "all", "seed": 1}
+    run = make_run(path, "generate", settings, prompts=prompt_lines())
+    train("generate", run)
+    return [json.loads(line)["text"] for line in run.responses.read_text().splitlines()]
+
+
+def vote(ours: str, theirs: str, *, rng: random.Random) -> int:
+    """1, 0 or -1: a choice of Bradley and Terry between the points that people give, and a tie where these are near."""
+    points = [2.0 * text.startswith("77") - 0.25 * max(0, len(text) - 4) for text in (ours, theirs)]
+    chance = rng.uniform(1e-9, 1 - 1e-9)
+    felt = points[0] - points[1] + math.log(chance / (1 - chance))
+    return 0 if abs(felt) < 0.3 else 1 if felt > 0 else -1
+
+
 def record_learners(folder: Path, models: dict[str, str]) -> None:
     """Runs that learn from examples: too often from too few, and labels without a rule."""
     few = demonstration_lines(12)
@@ -158,11 +200,18 @@ def record(folder: Path, name: str, kind: str, settings: dict[str, object], **fi
         {key: round(value, 5) for key, value in event["values"].items() if key in KEPT}  # type: ignore[attr-defined]
         for event in events_of(run, "metrics")
     ]
-    shown = {key: value for key, value in settings.items() if not str(value).startswith("/")}
+    write(name, [{"kind": kind, "settings": shown(settings)}, *(line for line in lines if line)])
+
+
+def shown(settings: dict[str, object]) -> dict[str, object]:
+    """Without what is a folder of this machine."""
+    return {key: value for key, value in settings.items() if not str(value).startswith("/")}
+
+
+def write(name: str, content: Sequence[dict[str, object]]) -> None:
     FOLDER.mkdir(exist_ok=True)
-    content = [{"kind": kind, "settings": shown}, *(line for line in lines if line)]
     (FOLDER / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in content))
-    sys.stdout.write(f"{name}: {len(lines)} steps\n")
+    sys.stdout.write(f"{name}: {len(content) - 1} lines\n")
 
 
 if __name__ == "__main__":
