@@ -24,8 +24,20 @@ function paint() {
   }
 }
 
+// A click on a curve leads to the page of the nearest step that it has; by keyboard, the table's steps do.
+function leadToSteps(figure, plot, view) {
+  figure.querySelector(".canvas").addEventListener("click", ({ clientX }) => {
+    const start = view.el.getBoundingClientRect().left;
+    const x = view.frame.x_scale.invert(clientX - start);
+    const steps = plot.renderers.flatMap(({ data_source: source }) => [...(source.data.x ?? [])]);
+    if (!steps.length) return;
+    const step = steps.reduce((best, each) => (Math.abs(each - x) < Math.abs(best - x) ? each : best));
+    location.assign(curves.dataset.step.replace("/0/", `/${step}/`));
+  });
+}
+
 // A chart is drawn when its first point comes; until then its place says that nothing was measured.
-function draw(figure, found) {
+async function draw(figure, found) {
   const item = JSON.parse(figure.querySelector("script").textContent);
   const drawn = Bokeh.require("document/document").Document.from_json(item.doc);
   const plot = drawn.roots()[0];
@@ -38,7 +50,8 @@ function draw(figure, found) {
   const place = figure.querySelector(".canvas");
   place.replaceChildren();
   figure.dataset.drawn = "true";
-  return Bokeh.embed.add_document_standalone(drawn, place);
+  const views = await Bokeh.embed.add_document_standalone(drawn, place);
+  if (curves.dataset.step && !("path" in figure.dataset)) leadToSteps(figure, plot, views.get(plot));
 }
 
 const SMOOTHED = "~"; // behind a source: the same line, smoothed (training/points.py)

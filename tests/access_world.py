@@ -100,6 +100,7 @@ class World:
             "chat": ("pk", self.chat.pk),
             "pair": ("prompt", self.review.votes.earliest("pk").prompt_id),
             "chart": ("chart", "reward"),
+            "step": ("step", 20),
             "webhook": ("pk", self.told.webhook_id),
             "delivery": ("delivery", self.told.pk),
             "token": ("pk", self.token.pk),

@@ -159,6 +159,7 @@ EXPECTED = {
     "annotation:judgments": Expected(MEMBERS, "slug"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),
     "training:freeze": Expected(ADMINS, "slug", post=ADMINS_SEND),
+    "training:freeze_progress": Expected(ADMINS, "slug"),
     "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:run_new": Expected(ADMINS, query="?project=support&kind=reward", post=ADMINS_SEND),
     "training:run": Expected(REVIEWERS, "run"),
@@ -170,6 +171,9 @@ EXPECTED = {
     "training:run_fit": Expected(REVIEWERS, "run"),
     "training:run_csv": Expected(REVIEWERS, "run"),
     "training:run_table": Expected(REVIEWERS, "run chart"),
+    "training:run_step": Expected(REVIEWERS, "run step"),
+    "training:run_rewards": Expected(REVIEWERS, "run"),
+    "training:run_rewards_csv": Expected(REVIEWERS, "run"),
     "training:run_cancel": Expected(ADMINS_CHANGE, "run", method="post"),
     "training:run_resume": Expected(ADMINS_CHANGE, "run", method="post"),
     "training:models": Expected(EVERYBODY),  # an empty list for whoever reviews nothing

@@ -18,7 +18,7 @@ RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir", "memory", "launch", "distributed", "data"),
     *("inputs", "packing", "activations", "scalar", "model", "heads", "adapters"),
     *("losses", "advantages", "sampling", "scoring", "rewards"),
-    *("optimizer", "checkpoint", "calibration", "measures", "pairs", "held_out", "values", "steering"),
+    *("optimizer", "checkpoint", "spread", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
     *("served", "generate", "evaluate", "chat", "compare", "environment", "boards", "__main__"),
 ]

@@ -51,9 +51,10 @@ def _keep_metrics(run: Run, events: Sequence[Event]) -> None:
     for event in events:
         row = rows.setdefault(event["step"], Metric(run=run, step=event["step"], values={}))
         row.values = {**row.values, **event["values"]}
+        row.spreads = event.get("spreads", row.spreads)
         row.time = event["time"]
     Metric.objects.bulk_create(
-        rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["time", "values"]
+        rows.values(), update_conflicts=True, unique_fields=["run", "step"], update_fields=["time", "values", "spreads"]
     )
     keep_blocks(run, steps)
 

@@ -13,6 +13,9 @@ run_urls = [
     path("fit.json", views.run_fit, name="run_fit"),
     path("curves.csv", views.run_csv, name="run_csv"),
     path("table/<slug:chart>/", views.run_table, name="run_table"),
+    path("steps/<int:step>/", views.run_step, name="run_step"),
+    path("rewards/", views.run_rewards, name="run_rewards"),
+    path("rewards.csv", views.run_rewards_csv, name="run_rewards_csv"),
     path("cancel/", views.run_cancel, name="run_cancel"),
     path("resume/", views.run_resume, name="run_resume"),
 ]
@@ -61,6 +64,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<slug:slug>/freeze/", views.freeze, name="freeze"),
     path("projects/<slug:slug>/chat/", views.chats, name="chats"),
     path("projects/<slug:slug>/chat/<int:pk>/", include(chat_urls)),
+    path("projects/<slug:slug>/freeze/progress/", views.freeze_progress, name="freeze_progress"),
     path("runs/", views.runs, name="runs"),
     path("runs/new/", views.run_new, name="run_new"),
     path("runs/overlay/", views.overlay, name="overlay"),

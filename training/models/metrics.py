@@ -14,6 +14,9 @@ class Metric(models.Model):
     step = models.PositiveIntegerField()
     time = models.FloatField(help_text="Unix seconds.")
     values = models.JSONField()
+    spreads = models.JSONField(
+        null=True, help_text="By metric: counts of the step's single values in bins (training/rlhf/spread.py)."
+    )
 
     class Meta:
         ordering = ["step"]

@@ -30,6 +30,7 @@ Read the files in this order; each imports only those before it:
     sampling, scoring, rewards
                             answers from a policy; what a reward model says about them, what they are paid
     optimizer, checkpoint   one step; the state of a loop, saved
+    spread                  numbers counted in bins
     calibration, measures   how good a reward model is on held-out pairs
     pairs, held_out         pairs as a reward model learns from them, and is measured on them
     experience              answers appraised: rewards, advantages

@@ -48,6 +48,7 @@ from training.rlhf.pairs import encode_pair
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, write_jsonl, write_text
 from training.rlhf.sampling import as_grid, given_responses, response_logprobs, sample
 from training.rlhf.scoring import Scorer, response_texts
+from training.rlhf.spread import spread
 from training.rlhf.steering import load_writer
 
 
@@ -225,6 +226,7 @@ def policy_summary(lines: Sequence[dict[str, Any]], *, are_sampled: bool) -> dic
     if "reward" in lines[0]:
         rewards = [line["reward"] for line in lines]
         summary["reward/mean"] = mean(rewards)
+        summary["reward/spread"] = spread(rewards)
         summary["reward/std"] = math.sqrt(mean([(reward - mean(rewards)) ** 2 for reward in rewards]))
     if "reward_std" in lines[0]:
         summary["reward/head_std"] = mean([line["reward_std"] for line in lines])

@@ -206,11 +206,14 @@ class EventLog:
         known = {key: value for key, value in optional.items() if value is not None}
         self._append("progress", step=step, total_steps=total_steps, **known)
 
-    def metrics(self, *, step: int, values: Mapping[str, float]) -> None:
-        """values: finite floats by `group/name`."""
+    def metrics(
+        self, *, step: int, values: Mapping[str, float], spreads: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        """values: finite floats by `group/name`; spreads: counts of a step's single values, by name (spread.py)."""
         for name, value in values.items():
             assert math.isfinite(value), f"metric {name} is {value} at step {step}"
-        self._append("metrics", step=step, values={name: float(value) for name, value in values.items()})
+        counted = {"spreads": spreads} if spreads else {}
+        self._append("metrics", step=step, values={name: float(value) for name, value in values.items()}, **counted)
 
     def sample(self, *, step: int, items: Sequence[Mapping[str, Any]]) -> None:
         """items: {prompt_id, prompt, text, reward, kl, num_tokens, ended} of each fixed prompt."""

@@ -55,6 +55,7 @@ from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import Responses, as_grid, gathered, response_logprobs, sample
 from training.rlhf.scalar import Scalar
 from training.rlhf.scoring import Scorer, refuse_unfit_scores, response_texts
+from training.rlhf.spread import spread
 
 
 def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
@@ -135,7 +136,8 @@ def train_policy(config: PolicyConfig, run: RunDir, events: EventLog, stop: Stop
         state.progress["last"] = {name: values[name] for name in SUMMARISED}
 
         # 4d. Say and keep what happened.
-        events.metrics(step=state.step, values=values | speed(clock, responses))
+        spreads = {"reward": spread(paid.total.tolist())}
+        events.metrics(step=state.step, values=values | speed(clock, responses), spreads=spreads)
         if state.step % config.sample_every == 0 or state.step == total_steps:
             events.sample(step=state.step, items=answer_fixed_prompts(actors, reward, fixed, config, tokenizer))
         seconds_a_step = (time.monotonic() - started) / (state.step - first_step)

@@ -4,7 +4,7 @@ from training.views.chats import chat, chat_again, chat_say, chat_stop, chat_vot
 from training.views.compare import compare
 from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
-from training.views.freeze import freeze
+from training.views.freeze import freeze, freeze_progress
 from training.views.lineage import answer, snapshot, task_uses
 from training.views.models import (
     model,
@@ -29,6 +29,8 @@ from training.views.reviews import (
 from training.views.rounds import round_new, round_page
 from training.views.run import run, run_cancel, run_csv, run_curves, run_fit, run_resume, run_table
 from training.views.run_mail import run_mail
+from training.views.run_rewards import run_rewards, run_rewards_csv
+from training.views.run_step import run_step
 from training.views.runs import run_new, runs
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "compare_tokens",
     "dashboard",
     "freeze",
+    "freeze_progress",
     "model",
     "model_card",
     "model_card_file",
@@ -71,6 +74,9 @@ __all__ = [
     "run_mail",
     "run_new",
     "run_resume",
+    "run_rewards",
+    "run_rewards_csv",
+    "run_step",
     "run_table",
     "runs",
     "snapshot",

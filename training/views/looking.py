@@ -39,7 +39,11 @@ class Looking:
 
     @property
     def view(self) -> View:
-        return View(by_time=self.x == "time", smooth=SMOOTHINGS[self.smooth])
+        return View(by_time=self.by_time, smooth=SMOOTHINGS[self.smooth])
+
+    @property
+    def by_time(self) -> bool:
+        return self.x == "time"
 
     @property
     def query(self) -> str:
@@ -47,4 +51,4 @@ class Looking:
         return urlencode({"x": self.x, "smooth": self.smooth})
 
     def charts(self, runs: Sequence[str] = ()) -> Look:
-        return Look(tuple(runs), by_time=self.x == "time", is_smooth=bool(self.smooth), is_log=self.scale == "log")
+        return Look(tuple(runs), by_time=self.by_time, is_smooth=bool(self.smooth), is_log=self.scale == "log")
