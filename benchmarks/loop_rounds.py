@@ -11,14 +11,14 @@ from django.conf import settings
 from django.core.management import call_command
 
 from annotation.models import Project
-from annotation.simulation import score
+from annotation.simulation import RULE, parts, score
 from benchmarks.loop_steps import HELD_OUT_SEED, NUM_HELD_OUT, start_product
 from benchmarks.report import Report, wins, with_interval
 from training.models import ModelVersion
 from training.starter import corpus, demo
 from training.win_rates import win_rates
 
-SAMPLES = 4
+SAMPLES = 3
 """Answers a message: a round's rise is to be told from the chance of single answers."""
 
 
@@ -31,7 +31,8 @@ def measure(report: Report, *, seed: int, rounds: int) -> None:
     rates = win_rates(gone)
     versions = [gone[0].opponent, *(each.version for each in gone)]
     with report.timed("fresh answers"):
-        points = [asked_of_the_rule(version, project) for version in versions]
+        answers = [fresh_answers(version, project) for version in versions]
+    points = [{text: [score(text, each) for each in texts] for text, texts in of.items()} for of in answers]
     report.add("rule's score, starter", with_interval([statistics.fmean(each) for each in points[0].values()]))
     rises = []
     for each, (before, after) in zip(gone, itertools.pairwise(points), strict=True):
@@ -48,14 +49,23 @@ def measure(report: Report, *, seed: int, rounds: int) -> None:
             f"by the rule {with_interval([wins(after[text], before[text]) for text in before])}; by the annotators "
             f"{said.share.value:.3f} ({said.share.low:.3f} to {said.share.high:.3f}), {said.num_judged} questions",
         )
+    for version, of in zip(versions, answers, strict=True):
+        report.add(f"rule's points by line, {version}", by_line(of))
     if min(rises) <= 0:
         raise SystemExit("A round has not raised the rule's score.")
 
 
-def asked_of_the_rule(version: ModelVersion, project: Project) -> dict[str, list[float]]:
-    """Fresh messages to the rule's points for the version's answers."""
+def fresh_answers(version: ModelVersion, project: Project) -> dict[str, list[str]]:
+    """Fresh messages to the version's answers."""
     known = frozenset(prompt.messages[-1]["content"] for prompt in project.prompts.all())
     texts = [ask.text for ask in corpus.asks(HELD_OUT_SEED, NUM_HELD_OUT, avoid=known)]
     folder = settings.VAR_DIR / "answers" / version.name
     answers = demo.answer(folder, model=version.folder, texts=texts, samples=SAMPLES, seed=HELD_OUT_SEED)
-    return {text: [score(text, row["text"]) for row in rows] for text, rows in answers.items()}
+    return {text: [row["text"] for row in rows] for text, rows in answers.items()}
+
+
+def by_line(answers: dict[str, list[str]]) -> str:
+    """What each line of the rule gives on average: where the points come from, and where some are left."""
+    found = [parts(text, each) for text, texts in answers.items() for each in texts]
+    means = {name: weight * statistics.fmean(each[name] for each in found) for name, (weight, _what) in RULE.items()}
+    return ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())

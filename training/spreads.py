@@ -68,11 +68,8 @@ def panels(run: Run) -> list[Panel]:
     first, last = rows.order_by("step").values_list("step", flat=True)[:1].get(), newest[0]
     stretches = list(_stretches(first, last))
     wanted = {step for stretch in stretches for step in stretch}
-    counted = {
-        step: spreads[REWARD]
-        for step, spreads in rows.filter(step__in=wanted).values_list("step", "spreads")
-        if REWARD in (spreads or {})
-    }
+    found = rows.filter(step__in=wanted).values_list("step", "spreads")
+    counted = {step: kept[REWARD] for step, kept in found if kept and REWARD in kept}
     groups = [[step for step in stretch if step in counted] for stretch in stretches]
     return over_common_bins([(group, [counted[step] for step in group]) for group in groups if group])
 
@@ -89,7 +86,7 @@ def table(run: Run, *, most: int = 20) -> list[Panel]:
     steps = list(rows.values_list("step", flat=True))
     chosen = evenly(steps, most)
     found = rows.filter(step__in=chosen).values_list("step", "spreads")
-    return over_common_bins([([step], [spreads[REWARD]]) for step, spreads in found])
+    return over_common_bins([([step], [kept[REWARD]]) for step, kept in found if kept])
 
 
 def evenly(steps: Sequence[int], most: int) -> list[int]:

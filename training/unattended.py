@@ -44,7 +44,7 @@ class Plan:
     questions: int = 300
     random_share: float = 0.5
     test_share: float = 0.2
-    stride: float = 0.4
+    stride: float = 0.3
     """Above 0, at most 1: the policy run's episodes and its learning rate, as a share of what suits the model when it
     is tuned in one go."""
     seed: int = 0
@@ -116,8 +116,8 @@ def turn(project: Project, version: ModelVersion, plan: Plan, *, carry_out: Carr
     )
     before, after = (points(each, scorer, snapshot) for each in (version, tuned))
     rise = mean_of([after[prompt] - before[prompt] for prompt in after if prompt in before])
-    found = [mean_of(list(each.values())) for each in (before, after)]
-    return Turn(asked, snapshot, num_judged, RewardReport.read(scorer.metrics), *found, rise)
+    golds = (mean_of(list(before.values())), mean_of(list(after.values())))
+    return Turn(asked, snapshot, num_judged, RewardReport.read(scorer.metrics), *golds, rise)
 
 
 def small_steps(own: Mapping[str, Any], stride: float) -> dict[str, Any]:

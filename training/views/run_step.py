@@ -30,7 +30,7 @@ def run_step(request: PersonRequest, pk: int, step: int) -> HttpResponse:
         "point": point,
         "figures": reports.measured(point.values),
         "rewards": spreads.over_common_bins([([step], [counted])]) if counted else [],
-        "samples": samples.filter(step=sampled_at).order_by("prompt_id"),
+        "samples": samples.filter(step=sampled_at).order_by("prompt_id") if sampled_at is not None else [],
         "sampled_at": sampled_at,
         "before": rows.filter(step__lt=step).order_by("-step").values_list("step", flat=True).first(),
         "after": rows.filter(step__gt=step).order_by("step").values_list("step", flat=True).first(),

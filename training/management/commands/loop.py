@@ -19,6 +19,11 @@ from training.reward_report import Share
 from training.tasks import execute_run
 from training.win_rates import win_rates
 
+USUAL: dict[str, dict[str, Any]] = {"reward": {"epochs": 3}, "policy": {}}
+"""Beside the model's own settings. The versions of later rounds are near each other, so their answers are harder to
+tell apart than those of a first snapshot: one more pass over the pairs.
+"""
+
 
 class Command(BaseCommand):
     help = "Whole rounds of the loop with simulated annotators, through the product's own verbs."
@@ -34,16 +39,14 @@ class Command(BaseCommand):
         parser.add_argument("--questions", type=int, default=300, help="asked about each new version (default 300)")
         parser.add_argument("--random-share", type=float, default=0.5, help="of them, by chance (default 0.5)")
         parser.add_argument(
-            "--stride",
-            type=float,
-            default=0.4,
-            help="how far a round's policy run goes, of the model's own (default 0.4)",
+            "--stride", type=float, default=0.3, help="how far a round tunes, of the model's own way (default 0.3)"
         )
         parser.add_argument("--seed", type=int, default=0, help="of the annotators' noise, the split and all runs")
-        for kind in ("reward", "policy"):
+        for kind, usual in USUAL.items():
             parser.add_argument(
-                f"--{kind}", type=settings_of, default={}, metavar="JSON", help=f"settings of the {kind} runs"
-            )
+                f"--{kind}", type=settings_of, default=usual, metavar="JSON",
+                help=f"settings of the {kind} runs (default {json.dumps(usual)})",
+            )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = Project.objects.filter(slug=options["project"]).first()
