@@ -1,5 +1,6 @@
 """Rows without padding give what they give alone; the head over the vocabulary gives what log_softmax gives."""
 
+import copy
 import json
 
 import pytest
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    GemmaConfig,
+    GemmaForCausalLM,
     GPT2Config,
+    GPT2ForSequenceClassification,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
@@ -20,14 +24,18 @@ from transformers import (
     LlamaForSequenceClassification,
     MistralConfig,
     MistralForCausalLM,
+    PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
 
 from training.rlhf import heads
+from training.rlhf.activations import make_again
 from training.rlhf.heads import trunk_of
 from training.rlhf.model import ScalarModel, add_lora
+from training.rlhf.norms import fuse_norms, rms_norm
 from training.rlhf.packing import enable_packing, packed_states, packs, token_batches
+from training.rlhf.row_layout import gather, lay_out, spread
 from training.rlhf.sampling import Responses, response_logits, response_logprobs, response_tokens, sample
 
 SHAPE = {
@@ -41,7 +49,9 @@ SHAPE = {
     "pad_token_id": None,
     "num_labels": 1,
 }
-LENGTHS = (3, 9, 1, 6)
+LENGTHS = (3, 9, 1, 6, 9, 8, 6)
+PARENTS = {4: (1, 9), 5: (1, 5), 6: (3, 4)}
+"""Rows that begin as another does, and for how long; the fifth is the second again."""
 
 
 def build(kind: str) -> nn.Module:
@@ -56,7 +66,9 @@ def build(kind: str) -> nn.Module:
         "scaled logits": lambda: GraniteForCausalLM(GraniteConfig(**SHAPE, logits_scaling=4.0)),
         "an attention of its own": lambda: BloomForCausalLM(BloomConfig(vocab_size=48, n_head=4, n_layer=2)),
     }
-    return models[kind]().eval()
+    model = models[kind]().eval()
+    fuse_norms(model)  # so that float64 is float64
+    return model
 
 
 def rectangle(side: str) -> tuple[Tensor, Tensor]:
@@ -64,7 +76,40 @@ def rectangle(side: str) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     columns, lengths = torch.arange(max(LENGTHS)), torch.tensor(LENGTHS).unsqueeze(1)
     mask = columns < lengths if side == "right" else columns >= max(LENGTHS) - lengths
-    return torch.randint(4, 48, mask.shape, generator=generator), mask
+    tokens = torch.randint(4, 48, mask.shape, generator=generator)
+    for row, (parent, shared) in PARENTS.items():
+        tokens[row, mask[row].nonzero()[:shared, 0]] = tokens[parent, mask[parent].nonzero()[:shared, 0]]
+    return tokens, mask
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_line_spells_its_rows_and_holds_nothing_twice(side):
+    tokens, mask = rectangle(side)
+    layout, line, positions = lay_out(tokens, mask)
+    assert line[layout.places].tolist() == tokens[mask].tolist()
+    assert positions[layout.places].tolist() == (mask.cumsum(1) - 1)[mask].tolist()
+    rows = [tuple(row[own].tolist()) for row, own in zip(tokens, mask, strict=True)]
+    assert len(line) == len({row[: end + 1] for row in rows for end in range(len(row))}) == sum(LENGTHS) - 18
+    generator = torch.Generator().manual_seed(0)
+    per_token = torch.randn(len(line), 2, generator=generator, dtype=torch.float64)
+    assert torch.equal(gather(spread(per_token, layout), layout), per_token)
+
+
+def test_copies_have_the_gradients_of_indexing():
+    layout, line, _ = lay_out(*rectangle("right"))
+    real = torch.zeros(len(layout.sources), dtype=torch.bool)
+    real[layout.cells], real[layout.shared_cells] = True, True
+    values = torch.randn(len(line), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    per_token = values.requires_grad_()
+    weights = torch.randn(len(real), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights[~real] = 0  # whoever attends to no padding has no gradient there
+    of_ours = torch.autograd.grad((spread(per_token, layout).flatten(0, 1) * weights).sum(), per_token)[0]
+    expected = torch.autograd.grad((per_token[layout.sources] * weights).sum(), per_token)[0]
+    assert torch.allclose(of_ours, expected, atol=1e-14)
+    per_cell = weights.view(layout.num_rows, -1, 3).requires_grad_()
+    of_ours = torch.autograd.grad((gather(per_cell, layout) * values.detach()).sum(), per_cell)[0]
+    expected = torch.autograd.grad((per_cell.flatten(0, 1)[layout.cells] * values.detach()).sum(), per_cell)[0]
+    assert torch.equal(of_ours, expected)
 
 
 @torch.no_grad()
@@ -79,6 +124,11 @@ def test_packed_rows_are_what_they_are_alone(kind, side):
     assert enable_packing(model) and packs(model)
     together = packed_states(trunk_of(model), tokens, mask)
     assert float((together - alone).abs().max()) < 1e-12
+    last = mask & (mask.flip(1).cumsum(1).flip(1) == 1)
+    some = last | (mask & (torch.arange(mask.shape[1]) % 3 == 0))
+    for wanted in (last, some):
+        states = packed_states(trunk_of(model), tokens, mask, wanted)
+        assert float((states - alone[wanted[mask]]).abs().max()) < 1e-12
 
 
 @pytest.mark.parametrize("kind", ["a window", "scaled logits", "an attention of its own"])
@@ -137,12 +187,61 @@ def test_sampling_is_the_same(tmp_path):
 def test_scores_do_not_depend_on_their_batch(side):
     torch.manual_seed(0)
     reward = ScalarModel(LlamaForSequenceClassification(LlamaConfig(**SHAPE)).double().eval())
+    fuse_norms(reward)
     tokens, mask = rectangle(side)
     padded = reward.score(tokens, mask)
     assert enable_packing(reward.inner)
     assert float((reward.score(tokens, mask) - padded).abs().max()) < 1e-12
     alone = torch.cat([reward.score(row[own][None], own[own][None]) for row, own in zip(tokens, mask, strict=True)])
     assert float((alone - padded).abs().max()) < 1e-12
+
+
+def reward_model(kind: type[PreTrainedModel], *, is_packed: bool, has_adapters: bool) -> ScalarModel:
+    """Two heads on a trunk; the same weights, packed or not."""
+    torch.manual_seed(0)
+    gpt2 = GPT2Config(vocab_size=48, n_embd=32, n_layer=2, n_head=2, n_positions=64, num_labels=2, pad_token_id=0)
+    config = gpt2 if kind is GPT2ForSequenceClassification else LlamaConfig(**{**SHAPE, "num_labels": 2})
+    reward = ScalarModel(kind(config).double().eval())
+    fuse_norms(reward)
+    assert not is_packed or enable_packing(reward.inner)
+    if has_adapters:
+        add_lora(reward, rank=2, alpha=4)
+        for name, weight in reward.double().named_parameters():
+            if "lora_B" in name:
+                nn.init.normal_(weight)
+    return reward
+
+
+@pytest.mark.parametrize("how", ["plain", "adapters", "made again"])
+@pytest.mark.parametrize("kind", [LlamaForSequenceClassification, GPT2ForSequenceClassification])
+def test_the_gradient_of_scores_is_that_of_a_padded_pass(kind, how):
+    """Rows that begin alike, one that is another's twin, and a last layer that works only where it is read."""
+    tokens, mask = rectangle("right")
+    weights = torch.linspace(-1, 2, 2 * len(mask), dtype=torch.float64).view(-1, 2)
+    scores, gradients = [], []
+    for is_packed in (False, True):
+        reward = reward_model(kind, is_packed=is_packed, has_adapters=how == "adapters")
+        if how == "made again":
+            make_again(reward)
+        learned = [weight for weight in reward.parameters() if weight.requires_grad]
+        scores.append(reward.head_scores(tokens, mask))
+        gradients.append(torch.autograd.grad((weights * scores[-1]).sum(), learned))
+    assert float((scores[1] - scores[0]).detach().abs().max()) < 1e-12
+    assert len(gradients[0]) > 15 and any(float(gradient.abs().max()) > 1e-3 for gradient in gradients[0])
+    assert max(float((a - b).abs().max()) for a, b in zip(*gradients, strict=True)) < 1e-12
+
+
+def test_a_copy_of_a_model_is_a_model_of_its_own():
+    """The last layer's way of leaving things out must not lead a copy back to the first."""
+    model = build("llama")
+    assert enable_packing(model)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in twin.parameters():
+            weight.zero_()
+    tokens, mask = rectangle("right")
+    states = packed_states(trunk_of(twin), tokens, mask, mask)
+    assert not states.any() and packed_states(trunk_of(model), tokens, mask, mask).any()
 
 
 @pytest.mark.parametrize("kept_bytes", [heads.KEPT_BYTES, 0], ids=["kept", "made again"])
@@ -161,6 +260,33 @@ def test_entropies_and_their_gradient_are_those_of_the_distribution(monkeypatch,
     assert torch.allclose(found.logprobs, exact.log_prob(tokens), atol=1e-12)
     assert torch.allclose(found.entropy, exact.entropy(), atol=1e-12)
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*gradients, strict=True))
+
+
+def test_a_norm_and_its_gradients_are_those_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    states, weight, given = (
+        torch.randn(shape, dtype=torch.float64, generator=generator, requires_grad=True)
+        for shape in ((2, 3, 8), (8,), (2, 3, 8))
+    )
+    expected = F.rms_norm(states, (8,), weight, 1e-3)
+    found = rms_norm(states, weight, 1e-3)
+    assert torch.allclose(found, expected, atol=1e-14)
+    of_ours, of_formula = (torch.autograd.grad((given.detach() * y).sum(), [states, weight]) for y in (found, expected))
+    assert all(torch.allclose(a, b, atol=1e-13) for a, b in zip(of_ours, of_formula, strict=True))
+
+
+def test_only_norms_of_this_formula_are_replaced():
+    """Gemma's adds 1 to its weights."""
+    shape = {**SHAPE, "head_dim": 8, "pad_token_id": 0}
+    for model, is_replaced in ((build("llama"), True), (GemmaForCausalLM(GemmaConfig(**shape)), False)):
+        norm = trunk_of(model).norm
+        nn.init.uniform_(norm.weight)
+        states = torch.randn(3, 32)
+        before = type(norm).forward(norm, states)
+        fuse_norms(model)
+        assert ("forward" in vars(norm)) == is_replaced
+        torch.testing.assert_close(norm(states), before)
+        assert norm(states.bfloat16()).dtype == type(norm).forward(norm, states.bfloat16()).dtype
 
 
 def test_pieces_hold_every_row_once_and_keep_to_the_budget():

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from training.rlhf.data import micro_batches, pad_rows
+from training.rlhf.data import pad_rows
 from training.rlhf.measures import ScoredPair, accuracy, calibrated, held_out_report
 from training.rlhf.model import ScalarModel
+from training.rlhf.packing import packs
+from training.rlhf.packing import pieces as packed_pieces
 from training.rlhf.pairs import EncodedPair, pieces, responses_of
 
 EVALUATION_ROWS = 64
@@ -101,8 +103,12 @@ def normalise(model: ScalarModel, references: Sequence[Sequence[int]], *, contex
     """
     scores: list[Tensor] = []
     with torch.no_grad(), context:
-        for piece in micro_batches(
-            range(len(references)), size=EVALUATION_ROWS, length=lambda index: len(references[index])
+        for piece in packed_pieces(
+            range(len(references)),
+            size=EVALUATION_ROWS,
+            length=lambda index: len(references[index]),
+            device=model.head.weight.device,
+            is_packed=packs(model.trunk),
         ):
             scores.append(score_rows(model, [references[index] for index in piece]).double())
     values = torch.cat(scores)
@@ -144,6 +150,6 @@ def _in_passes(
     model: ScalarModel, pairs: Sequence[EncodedPair], *, context: torch.autocast
 ) -> Iterator[tuple[list[EncodedPair], HeadScores]]:
     with torch.no_grad(), context:
-        for piece in pieces(pairs, size=EVALUATION_ROWS):
+        for piece in pieces(pairs, size=EVALUATION_ROWS, model=model):
             chosen = [pairs[index] for index in piece]
             yield chosen, score_pairs(model, chosen)

@@ -1,18 +1,19 @@
 """Rows of unequal length in one line: the linear layers see real tokens only, attention each row by itself.
 
     enable_packing(model)                     once, after loading; does nothing to an architecture that cannot
-    states = packed_states(trunk, tokens, mask)         (N, d), one for every True of the mask
+    states = packed_states(trunk, tokens, mask, wanted)         (M, d), one for every True of `wanted`
 
 Padding costs as much as text in every layer but attention, and cutting a batch into pieces of like length costs a pass
-a piece. Here all real tokens of a batch are one row for the model, each with its own position, and only the attention
-function lays them out row by row. It is an attention implementation of transformers like any other, so adapters and
-saved models know nothing of it. Called without `row_layout` it is `sdpa`. Left out: windows, soft caps and whatever
+a piece. Here all real tokens of a batch are one row for the model, each with its own position and what rows begin with
+alike only once (row_layout.py), and only the attention function lays them out row by row. It is an attention
+implementation of transformers like any other, so adapters and saved models know nothing of it. Called without
+`row_layout` it is `sdpa`. The last layer works out nothing that nobody reads. Left out: windows, soft caps and whatever
 else needs a mask of its own; such models are padded as before.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import peft
 import torch
@@ -20,9 +21,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from training.rlhf.data import micro_batches, pass_cost
+from training.rlhf.norms import fuse_norms
+from training.rlhf.row_layout import RowLayout, gather, lay_out, spread
 
 ATTENTION = "packed_rows"
 PROBE_TOLERANCE = 1e-4
@@ -30,28 +34,6 @@ TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
 """Real tokens of one pass. On a CPU more only spills out of its caches."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attn_logit_softcapping", "final_logit_softcapping")
 """Settings under which attention is more than a causal mask."""
-
-
-class RowLayout(NamedTuple):
-    """Where the N packed tokens stand in a (B, L) rectangle that is padded on the right."""
-
-    cells: Tensor
-    """(N,) cell of each packed token, row·L + column."""
-    sources: Tensor
-    """(B·L,) packed token of each cell; 0 in cells that are padding, which no real token attends to."""
-    num_rows: int
-
-
-def layout_of(mask: Tensor) -> RowLayout:
-    """The layout of the True cells of a (B, L) mask, their own order kept, gaps closed."""
-    lengths = mask.sum(1)
-    width = int(lengths.max())
-    rows = mask.nonzero(as_tuple=True)[0]
-    columns = (mask.cumsum(1) - 1)[mask]
-    cells = rows * width + columns
-    sources = torch.zeros(len(mask) * width, dtype=torch.long, device=mask.device)
-    sources[cells] = torch.arange(len(cells), device=mask.device)
-    return RowLayout(cells, sources, len(mask))
 
 
 def packed_attention(
@@ -68,16 +50,29 @@ def packed_attention(
     if row_layout is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)  # type: ignore[no-any-return]
     settings = {name: settings[name] for name in ("scaling", "dropout") if name in settings}
-    query, key, value = (_unpacked(tensor, row_layout) for tensor in (query, key, value))
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    key, value = (spread(tensor, row_layout).transpose(1, 2) for tensor in (key, value))
+    if row_layout.reads_one_a_row:
+        return _attended_where_read(module, query, key, value, row_layout, settings).unsqueeze(0), None
+    query = spread(query, row_layout).transpose(1, 2)
     # padding stands behind every row's own tokens, so the causal mask alone hides it
     attended: Tensor = sdpa_attention_forward(module, query, key, value, None, is_causal=True, **settings)[0]
-    return attended.flatten(0, 1).index_select(0, row_layout.cells).unsqueeze(0), None
+    return gather(attended, row_layout).unsqueeze(0), None
 
 
-def _unpacked(tensor: Tensor, layout: RowLayout) -> Tensor:
-    """(1, heads, N, d) to (B, heads, L, d)."""
-    cells = tensor[0].transpose(0, 1).index_select(0, layout.sources)
-    return cells.view(layout.num_rows, -1, *cells.shape[1:]).transpose(1, 2)
+def _attended_where_read(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: RowLayout, settings: dict[str, Any]
+) -> Tensor:
+    """(N, heads, d), 0 where nobody reads. query: (N, heads, d); key, value: (B, heads, W, d)."""
+    assert layout.read is not None
+    cells = layout.cells[layout.read]
+    rows, last = cells // layout.width, cells % layout.width
+    if len(rows) < layout.num_rows:  # two rows end in one token
+        key, value = key[rows], value[rows]
+    is_before = torch.arange(layout.width, device=last.device) <= last.unsqueeze(1)
+    own = query.index_select(0, layout.read).unsqueeze(2)
+    attended: Tensor = sdpa_attention_forward(module, own, key, value, is_before[:, None, None], **settings)[0]
+    return torch.zeros_like(query).index_copy(0, layout.read, attended.squeeze(1))
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, packed_attention)
@@ -91,55 +86,114 @@ def packs(model: nn.Module) -> bool:
     return config is not None and config._attn_implementation == ATTENTION
 
 
-def token_batches(rows: Sequence[int], *, size: int, length: Callable[[int], int], budget: int) -> Iterator[list[int]]:
+def token_batches(
+    rows: Sequence[int],
+    *,
+    size: int,
+    length: Callable[[int], int],
+    budget: int,
+    num_rows: Callable[[int], int] = lambda _: 1,
+    num_tokens: Callable[[int], int] | None = None,
+) -> Iterator[list[int]]:
     """The rows of one step in few pieces of up to `budget` tokens, about as many in each; a row longer than that is a
-    piece of its own. For models that need no padding. size: rows of a piece, 0: any number.
+    piece of its own. For models that need no padding. size: rows of a piece, 0: any number. num_rows, num_tokens: of
+    what belongs together and counts as one of `rows`; its `length` is that of its longest row.
     """
+    weight = num_tokens or length
     ordered = sorted(rows, key=length)
-    total = sum(map(length, ordered))
+    total = sum(map(weight, ordered))
     share = total / max(1, math.ceil(total / budget))
     piece: list[int] = []
-    filled = 0
+    held = filled = 0
     for row in ordered:
-        is_full = filled + length(row) / 2 > share or filled + length(row) > budget
-        if piece and (is_full or len(piece) == size):
+        is_full = filled + weight(row) / 2 > share or filled + weight(row) > budget
+        if piece and (is_full or 0 < size < held + num_rows(row)):
             yield piece
-            piece, filled = [], 0
+            piece, held, filled = [], 0, 0
         piece.append(row)
-        filled += length(row)
+        held, filled = held + num_rows(row), filled + weight(row)
     if piece:
         yield piece
 
 
-def cost_of_pass(model: nn.Module) -> int:
-    """data.pass_cost, of a trunk or what stands on one: unequal rows cost nothing if it packs, so it takes fewer."""
-    device = next(model.parameters()).device
-    return TOKENS_A_PASS[device.type] if packs(getattr(model, "trunk", model)) else pass_cost(device)
-
-
 def pieces(
-    rows: Sequence[int], *, size: int, length: Callable[[int], int], device: torch.device, is_packed: bool
+    rows: Sequence[int],
+    *,
+    size: int,
+    length: Callable[[int], int],
+    device: torch.device,
+    is_packed: bool,
+    num_rows: Callable[[int], int] = lambda _: 1,
+    num_tokens: Callable[[int], int] | None = None,
 ) -> Iterator[list[int]]:
     """The rows of one step as they pass through the model: up to `size` of them (0: any number) at once, of like
     length; packed ones up to a number of tokens that keeps the device busy without filling its memory.
     """
     if is_packed:
-        return token_batches(rows, size=size, length=length, budget=TOKENS_A_PASS[device.type])
-    return micro_batches(rows, size=size, length=length, pass_cost=pass_cost(device))
+        budget = TOKENS_A_PASS[device.type]
+        return token_batches(rows, size=size, length=length, budget=budget, num_rows=num_rows, num_tokens=num_tokens)
+    return micro_batches(rows, size=size, length=length, pass_cost=pass_cost(device), num_rows=num_rows)
 
 
-def packed_states(trunk: nn.Module, tokens: Tensor, mask: Tensor) -> Tensor:
-    """(N, d) last hidden states of the real tokens, row by row. tokens, mask: (B, L), padded on any side."""
+def packed_states(trunk: nn.Module, tokens: Tensor, mask: Tensor, wanted: Tensor | None = None) -> Tensor:
+    """(M, d) last hidden states of the wanted tokens, row by row; None: of all real ones.
+
+    tokens, mask, wanted: (B, L), padded on any side; wanted: bool, True nowhere but where the mask is.
+    """
+    layout, line, positions = lay_out(tokens, mask)
+    places = layout.places if wanted is None else layout.places[wanted[mask]]
+    if wanted is not None:
+        is_read = torch.zeros(len(line), dtype=torch.bool, device=line.device)
+        is_read[places] = True
+        layout = layout._replace(read=is_read.nonzero().squeeze(1))
     output: Any = trunk(
-        input_ids=tokens[mask].unsqueeze(0),
-        position_ids=(mask.cumsum(1) - 1)[mask].unsqueeze(0),
+        input_ids=line.unsqueeze(0),
+        position_ids=positions.unsqueeze(0),
         # one that is complete already: the model then builds none
         attention_mask=mask.new_ones(1, 1, 1, 1),
         use_cache=False,
-        row_layout=layout_of(mask),
+        row_layout=layout,
     )
     states: Tensor = output.last_hidden_state[0]
-    return states
+    return states.index_select(0, places)
+
+
+class LastLayer:
+    """A model's last layer, whose feed-forward part sees only the tokens that are read: half of that layer's work and
+    more, where a reward model reads one token a row.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self._layer, self._feed_forward = layer.forward, layer.mlp.forward
+        self._read: Tensor | None = None
+        # not modules of their own: the names of the weights stay
+        layer.forward, layer.mlp.forward = self.forward, self.feed_forward
+
+    def forward(self, *inputs: Any, **settings: Any) -> Any:
+        layout = settings.get("row_layout")
+        if layout is not None and layout.read is not None:
+            self._read, settings["row_layout"] = layout.read, layout.for_last_layer()
+        try:
+            return self._layer(*inputs, **settings)
+        finally:
+            self._read = None
+
+    def feed_forward(self, states: Tensor) -> Tensor:
+        """What is added to the states (1, N, d); 0 where nobody reads them."""
+        if self._read is None:
+            return self._feed_forward(states)  # type: ignore[no-any-return]
+        found: Tensor = self._feed_forward(states.index_select(1, self._read))
+        return found.new_zeros(states.shape).index_copy(1, self._read, found)
+
+
+def spare_last_layer(trunk: nn.Module) -> nn.Module | None:
+    """Let the last layer leave out what nobody reads; returns it, None where there is none of the usual build."""
+    layers = [module for module in trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers or not isinstance(getattr(layers[-1], "mlp", None), nn.Module):
+        return None
+    if "forward" not in vars(layers[-1]):  # it may have been done before
+        LastLayer(layers[-1])
+    return layers[-1]
 
 
 @torch.no_grad()
@@ -148,6 +202,7 @@ def enable_packing(model: PreTrainedModel) -> bool:
 
     A causal model must also give its logits by its trunk and its head alone: some scale or cap them in between.
     """
+    fuse_norms(model)
     config = model.config.get_text_config()
     trunk = getattr(model, model.base_model_prefix, None)
     if any(getattr(config, name, None) for name in WINDOWS) or not isinstance(trunk, PreTrainedModel):
@@ -160,8 +215,8 @@ def enable_packing(model: PreTrainedModel) -> bool:
     elif not isinstance(head, nn.Linear) or head.bias is not None:
         return False
     device = next(model.parameters()).device
-    tokens = torch.arange(10, device=device).view(2, 5) % config.vocab_size
-    mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 5], device=device)
+    tokens = torch.tensor([[0, 1, 2, 3, 0], [0, 1, 4, 5, 6]], device=device) % config.vocab_size
+    mask = torch.tensor([[True] * 4 + [False], [True] * 5], device=device)
     before, was_training = model.config._attn_implementation, model.training
     model.eval()
     caller = model if isinstance(head, nn.Linear) else trunk
@@ -169,13 +224,25 @@ def enable_packing(model: PreTrainedModel) -> bool:
         caller(input_ids=row[own].unsqueeze(0), use_cache=False)[0][0] for row, own in zip(tokens, mask, strict=True)
     ]
     model.set_attn_implementation(ATTENTION)
-    try:
-        packed = head(packed_states(trunk, tokens, mask))
-    except (TypeError, RuntimeError, ValueError):  # it does not pass its arguments on to attention
-        packed = torch.tensor(torch.nan)
+    can = _gives(trunk, head, tokens, mask, torch.cat(alone), wanted=None)
+    if can and (layer := spare_last_layer(trunk)):
+        wanted = mask & ~mask.roll(-1, 1)
+        if not _gives(trunk, head, tokens, mask, torch.cat(alone)[wanted[mask]], wanted=wanted):
+            del layer.forward, layer.mlp.forward
     model.train(was_training)
-    wanted = torch.cat(alone)
-    if packed.shape == wanted.shape and (packed - wanted).abs().max() <= PROBE_TOLERANCE * wanted.abs().max():
-        return True
-    model.set_attn_implementation(before)
-    return False
+    if not can:
+        model.set_attn_implementation(before)
+    return can
+
+
+def _gives(
+    trunk: nn.Module, head: nn.Module, tokens: Tensor, mask: Tensor, expected: Tensor, *, wanted: Tensor | None
+) -> bool:
+    """Whether packed rows come out as expected."""
+    try:
+        packed = head(packed_states(trunk, tokens, mask, wanted))
+    except (TypeError, RuntimeError, ValueError):  # it does not pass its arguments on to attention
+        return False
+    return bool(
+        packed.shape == expected.shape and (packed - expected).abs().max() <= PROBE_TOLERANCE * expected.abs().max()
+    )

@@ -1,7 +1,7 @@
 """Preference pairs as a reward model learns from them: as tokens, weighted, and cut into steps and passes.
 
     pairs = read_pairs(config, run)
-    for piece in pieces(batch, size=config.micro_batch_size, pass_cost=cost): ...
+    for piece in pieces(batch, size=config.micro_batch_size, model=model): ...
 
 All pairs of one prompt (those of a ranking, say) share an optimizer step and a pass through the model, so each of its
 responses is read once however many pairs it stands in (Ouyang et al. 2022, section 3.5).
@@ -12,11 +12,14 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.config import RewardConfig
-from training.rlhf.data import Encoder, PreferencePair, micro_batches, of_split, read_preferences, read_prompts
+from training.rlhf.data import Encoder, PreferencePair, of_split, read_preferences, read_prompts
 from training.rlhf.model import load_tokenizer
+from training.rlhf.packing import packs
+from training.rlhf.packing import pieces as packed_pieces
 from training.rlhf.rundir import RunDir
 
 
@@ -107,22 +110,31 @@ def responses_of(pairs: Sequence[EncodedPair]) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(tokens for pair in pairs for tokens in (pair.tokens_a, pair.tokens_b)))
 
 
-def pieces(pairs: Sequence[EncodedPair], *, size: int, pass_cost: int = 0) -> Iterator[list[int]]:
+def pieces(pairs: Sequence[EncodedPair], *, size: int, model: nn.Module) -> Iterator[list[int]]:
     """The pairs' numbers, cut into passes of at most `size` responses (0: no limit); a prompt's pairs stay together.
 
-    A prompt with more responses than `size` is a pass of its own. pass_cost: see data.micro_batches.
+    A prompt with more responses than `size` is a pass of its own. See packing.pieces.
     """
     members: dict[str, list[int]] = {}
     for number, pair in enumerate(pairs):
         members.setdefault(pair.prompt_id, []).append(number)
     groups = list(members.values())
     found = [responses_of([pairs[number] for number in group]) for group in groups]
-    for chosen in micro_batches(
+
+    def num_tokens(group: int) -> int:
+        """The prompt once, and every response."""
+        first = pairs[groups[group][0]]
+        prompt = len(first.tokens_a) - first.length_a
+        return prompt + sum(len(row) - prompt for row in found[group])
+
+    for chosen in packed_pieces(
         range(len(groups)),
         size=size,
         length=lambda group: max(map(len, found[group])),
-        pass_cost=pass_cost,
+        device=next(model.parameters()).device,
+        is_packed=packs(getattr(model, "trunk", model)),
         num_rows=lambda group: len(found[group]),
+        num_tokens=num_tokens,
     ):
         yield [number for group in chosen for number in groups[group]]
 

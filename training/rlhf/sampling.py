@@ -275,10 +275,10 @@ def response_states(model: nn.Module, responses: Responses, counts: Tensor) -> T
     """
     lengths = responses.prompt_lengths + counts.sum(1) - 1
     columns = torch.arange(responses.tokens.shape[1], device=counts.device)
-    states = packed_states(trunk_of(model), responses.tokens, columns < lengths.unsqueeze(1))
     rows, offsets = counts.nonzero(as_tuple=True)
-    starts = lengths.cumsum(0) - lengths
-    return states.index_select(0, starts[rows] + responses.prompt_lengths[rows] - 1 + offsets)
+    wanted = torch.zeros_like(responses.tokens, dtype=torch.bool)
+    wanted[rows, responses.prompt_lengths[rows] - 1 + offsets] = True
+    return packed_states(trunk_of(model), responses.tokens, columns < lengths.unsqueeze(1), wanted)
 
 
 def response_logits(model: nn.Module, responses: Responses) -> Tensor:

@@ -54,7 +54,8 @@ class Scalar(nn.Module):
     def head_scores(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """(B, K) raw scores of every head, read at each row's last real token."""
         if packs(self.trunk):
-            return self._read(packed_states(self.trunk, tokens, mask)[mask.sum(1).cumsum(0) - 1])
+            # the last True of each row
+            return self._read(packed_states(self.trunk, tokens, mask, mask & (mask.flip(1).cumsum(1).flip(1) == 1)))
         hidden = self.trunk(**model_inputs(self.trunk, tokens, mask)).last_hidden_state
         columns = torch.arange(mask.shape[1], device=mask.device)
         last = (mask * columns).argmax(dim=1)

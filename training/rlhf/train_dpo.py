@@ -8,7 +8,7 @@ model lies in memory and none is asked again. Soft targets are used as they are:
 π_ref·exp(r/β)/Z, as an enumerable world shows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,9 +23,7 @@ from training.rlhf.data import (
     Encoder,
     PreferencePair,
     data_hash,
-    micro_batches,
     of_split,
-    pass_cost,
     plan_batches,
     read_preferences,
 )
@@ -42,6 +40,7 @@ from training.rlhf.model import (
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
+from training.rlhf.packing import packs, pieces
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import given_responses, response_logprobs
 
@@ -189,9 +188,7 @@ def accumulate_gradient(
     total_weight = sum(pair.weight for pair in batch)
     total = 0.0
     scored: list[ScoredPair] = []
-    cost = pass_cost(reference.device)
-    length = _pair_length(batch)
-    for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=length, pass_cost=cost):
+    for piece in _pieces(model, batch, size=config.micro_batch_size):
         mine = share(piece)
         pairs = [batch[index] for index in mine.rows]
         ratios = logratios(model, pairs, config)
@@ -234,7 +231,7 @@ def logratios(model: nn.Module, pairs: Sequence[DPOPair], config: DPOConfig) -> 
 def reference_logratios(model: nn.Module, pairs: Sequence[DPOPair], config: DPOConfig) -> Tensor:
     """(P,) of the model as it is now, for every pair."""
     found = torch.zeros(len(pairs), device=next(model.parameters()).device)
-    for piece in micro_batches(range(len(pairs)), size=EVALUATION_PAIRS, length=_pair_length(pairs)):
+    for piece in _pieces(model, pairs, size=EVALUATION_PAIRS):
         of_piece = logratios(model, [pairs[index] for index in piece], config).logratio
         found = found.to(of_piece.dtype)
         found[piece] = of_piece
@@ -248,7 +245,7 @@ def measure(model: nn.Module, pairs: Sequence[DPOPair], reference: Tensor, confi
     """
     total, total_weight = 0.0, sum(pair.weight for pair in pairs) or 1.0
     scored: list[ScoredPair] = []
-    for piece in micro_batches(range(len(pairs)), size=EVALUATION_PAIRS, length=_pair_length(pairs)):
+    for piece in _pieces(model, pairs, size=EVALUATION_PAIRS):
         chosen = [pairs[index] for index in piece]
         of_piece = logratios(model, chosen, config).logratio
         losses = pair_losses(of_piece, reference[piece], chosen, config).tolist()
@@ -264,5 +261,17 @@ def scored_pairs(pairs: Sequence[DPOPair], differences: Tensor) -> list[ScoredPa
     ]
 
 
-def _pair_length(pairs: Sequence[DPOPair]) -> Callable[[int], int]:
-    return lambda index: max(len(row.prompt) + len(row.response) for row in (pairs[index].a, pairs[index].b))
+def _pieces(model: nn.Module, pairs: Sequence[DPOPair], *, size: int) -> Iterator[list[int]]:
+    """The pairs' numbers, up to `size` of them in a pass. The prompt of a pair is read once."""
+    return pieces(
+        range(len(pairs)),
+        size=size,
+        length=lambda index: len(pairs[index].a.prompt) + max(map(len, _responses(pairs[index]))),
+        device=next(model.parameters()).device,
+        is_packed=packs(model),
+        num_tokens=lambda index: len(pairs[index].a.prompt) + sum(map(len, _responses(pairs[index]))),
+    )
+
+
+def _responses(pair: DPOPair) -> tuple[list[int], list[int]]:
+    return pair.a.response, pair.b.response

@@ -36,7 +36,6 @@ from training.rlhf.model import (
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
-from training.rlhf.packing import cost_of_pass
 from training.rlhf.pairs import EncodedPair, Pairs, pieces, read_pairs, resample_counts
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 
@@ -155,8 +154,7 @@ def accumulate_gradient(
     scored: list[ScoredPair] = []
     num_heads = config.heads if config.bootstrap else 1
     counts = resample_counts([pair.prompt_id for pair in batch], num_heads=num_heads, seed=config.seed)
-    cost = cost_of_pass(model)
-    for piece in pieces(batch, size=config.micro_batch_size, pass_cost=cost):
+    for piece in pieces(batch, size=config.micro_batch_size, model=model):
         mine = share(piece)
         pairs = [batch[index] for index in mine.rows]
         with context:

@@ -8,7 +8,7 @@ response tokens of a step, so neither micro-batches nor padding change the gradi
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,10 +22,7 @@ from training.rlhf.data import (
     Encoded,
     Encoder,
     data_hash,
-    micro_batches,
     of_split,
-    pad_rows,
-    pass_cost,
     plan_batches,
     read_demonstrations,
 )
@@ -35,13 +32,14 @@ from training.rlhf.model import (
     choose_device,
     load_policy,
     load_tokenizer,
-    next_token_logprobs,
     precision,
     refuse_foreign_tokenizer,
     save_model,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
+from training.rlhf.packing import packs, pieces
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
+from training.rlhf.sampling import given_responses, response_logprobs
 
 EVALUATION_ROWS = 32
 
@@ -135,8 +133,7 @@ def accumulate_gradient(
     """Add the gradient of the rows' mean negative log-likelihood a response token to the weights; returns that mean."""
     num_tokens = sum(len(row.response) for row in rows)
     total = 0.0
-    cost = pass_cost(next(model.parameters()).device)
-    for piece in micro_batches(range(len(rows)), size=micro_batch_size, length=_row_length(rows), pass_cost=cost):
+    for piece in _pieces(model, rows, size=micro_batch_size):
         mine = share(piece)
         with context:
             loss = mine.weight * response_loss_sum(model, [rows[index] for index in mine.rows]) / num_tokens
@@ -148,25 +145,25 @@ def accumulate_gradient(
 def response_loss_sum(model: nn.Module, rows: Sequence[Encoded]) -> Tensor:
     """Negative log-likelihood summed over all response tokens of the rows, in nats; scalar."""
     device = next(model.parameters()).device
-    tokens, mask = pad_rows([row.prompt + row.response for row in rows], side="right").to(device)
-    first = min(len(row.prompt) for row in rows)  # no row has a response token before this column
-    logprobs = next_token_logprobs(model, tokens, mask, keep=tokens.shape[1] - first).logprobs
-    prompt_lengths = torch.tensor([len(row.prompt) for row in rows], device=device)
-    columns = torch.arange(first, tokens.shape[1], device=device)
-    is_response = mask[:, first:] & (columns >= prompt_lengths[:, None])
-    return -torch.where(is_response, logprobs, 0.0).sum()
+    return -response_logprobs(model, given_responses(rows, stop_id=-1, device=device), temperature=1.0).sum()
 
 
 def validation_values(model: nn.Module, rows: Sequence[Encoded], *, context: torch.autocast) -> dict[str, float]:
     """Mean negative log-likelihood a response token on held-out rows, and its perplexity."""
     total = 0.0
     with torch.no_grad(), context:
-        for piece in micro_batches(range(len(rows)), size=EVALUATION_ROWS, length=_row_length(rows)):
+        for piece in _pieces(model, rows, size=EVALUATION_ROWS):
             total += response_loss_sum(model, [rows[index] for index in piece]).item()
     loss = total / sum(len(row.response) for row in rows)
     # past e^50 a perplexity says nothing, and further on it is no longer a finite number
     return {"validation/loss": loss, "validation/perplexity": math.exp(min(loss, 50.0))}
 
 
-def _row_length(rows: Sequence[Encoded]) -> Callable[[int], int]:
-    return lambda index: len(rows[index].prompt) + len(rows[index].response)
+def _pieces(model: nn.Module, rows: Sequence[Encoded], *, size: int) -> Iterator[list[int]]:
+    return pieces(
+        range(len(rows)),
+        size=size,
+        length=lambda index: len(rows[index].prompt) + len(rows[index].response),
+        device=next(model.parameters()).device,
+        is_packed=packs(model),
+    )
