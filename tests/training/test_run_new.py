@@ -1,5 +1,8 @@
 """/runs/new/: the form drawn from the config, its sentences, the run it starts."""
 
+import json
+from pathlib import Path
+
 import pytest
 from django.test import Client
 
@@ -168,3 +171,40 @@ def test_rerun_of_a_strangers_run(client: Client, charlie: User, starter: ModelV
     earlier = rows.run(starter.project, "reward", model=starter)
     client.force_login(charlie)
     assert client.get(f"/runs/new/?from={earlier.pk}").status_code == 404
+
+
+def tiny_model(folder: Path) -> Path:
+    """As much of a model's folder as tells its size: 2 layers of width 8 over 32 tokens."""
+    shapes = {"model.embed_tokens.weight": [32, 8], "lm_head.weight": [32, 8]}
+    for layer in range(2):
+        shapes |= {f"model.layers.{layer}.mlp.{name}.weight": [16, 8] for name in ("gate_proj", "up_proj", "down_proj")}
+    header = json.dumps(
+        {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+    )
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    config = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 16}
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 32}))
+    return folder
+
+
+def test_the_memory_is_told_before_the_launch_and_again_with_every_change(
+    admin: Client, project: Project, starter: ModelVersion, frozen: Snapshot, tmp_path: Path
+) -> None:
+    address = "/runs/new/?kind=reward&project=support"
+    page = admin.get(f"{address}&snapshot={frozen.pk}").content.decode()
+    assert 'hx-get="/runs/new/?project=support&amp;kind=reward"' in page and "Memory it may need" not in page
+
+    def asked(**changes: object) -> str:
+        sent = {**settings_of("reward"), "snapshot": frozen.pk, "model": starter.pk, **changes}
+        answer = admin.get(address, {"kind": "reward", "project": "support", **sent}, headers={"HX-Request": "true"})
+        assert answer.status_code == 200 and "<html" not in answer.content.decode()
+        return answer.content.decode()
+
+    assert "Memory it may need" not in asked(), "the weights of this model are not here"
+    starter.location = str(tiny_model(tmp_path))
+    starter.save()
+    needed = asked()
+    assert "Memory it may need" in needed and "activations" in needed and "sampling" not in needed
+    assert "all, at its peak" in asked(batch_size="1") != needed
+    assert "Memory it may need" not in asked(batch_size="0"), "a wrong setting is told of when the run is started"
+    assert not Run.objects.exists()

@@ -16,6 +16,7 @@ from training import actions
 from training.forms import RunForm
 from training.loop import Loop
 from training.models import Run, RunMail, Sweep
+from training.reports import memory_needed
 from training.tasks import execute_run
 from training.views.requests import (
     PersonRequest,
@@ -59,7 +60,9 @@ LOOKUPS = {"project": "project__slug", "kind": "kind", "status": "status"}
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def run_new(request: PersonRequest) -> HttpResponse:
-    """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes."""
+    """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes.
+    The page itself asks how much memory the settings as they stand may need.
+    """
     number = asked_number(request.GET, "from")
     earlier = None if number is None else find_run(request, number, role=Role.ADMIN)
     slug = earlier.project.slug if earlier else asked_text(request.GET, "project")
@@ -71,6 +74,9 @@ def run_new(request: PersonRequest) -> HttpResponse:
         choices = {"projects": projects, "slug": slug, "kinds": KIND_HELP.items(), "kind": kind}
         return render(request, "training/run_new_choose.html", choices)
     project = find_project(request, slug, role=Role.ADMIN)
+    if request.htmx and request.method == "GET":
+        asked = RunForm(request.GET, project=project, kind=kind)
+        return render(request, "training/run_new.html#memory", {"memory": memory_of(asked)})
     form = RunForm(request.POST or None, project=project, kind=kind, initial=chosen_inputs(request))
     if earlier:
         form.initial_from(earlier)
@@ -105,10 +111,20 @@ def chosen_inputs(request: PersonRequest) -> dict[str, int]:
     return {key: number for key, number in numbers.items() if number is not None}
 
 
+def memory_of(form: RunForm) -> list[tuple[str, int]]:
+    """What a run may need that is started like this; nothing as long as something is wrong with the settings."""
+    return memory_needed(Run(project=form.project, **asked_for(form))) if form.is_valid() else []
+
+
+def asked_for(form: RunForm) -> dict[str, Any]:
+    """What a valid form asks for, by the names that a run has for it."""
+    inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model", "watcher")}
+    return {"kind": form.kind, "config": form.cleaned_data["config"], **inputs}
+
+
 def _start(request: PersonRequest, form: RunForm) -> Run | Sweep | None:
     """The queued run, or the runs of several seeds; None with the verb's sentence on the form."""
-    inputs = {key: form.cleaned_data.get(key) for key in ("snapshot", "model", "reward_model", "watcher")}
-    asked: dict[str, Any] = {"kind": form.kind, "config": form.cleaned_data["config"], "by": request.user, **inputs}
+    asked: dict[str, Any] = {**asked_for(form), "by": request.user}
     num_seeds = form.cleaned_data.get("num_seeds") or 1
     try:
         if num_seeds > 1:
