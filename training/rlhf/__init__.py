@@ -22,7 +22,7 @@ Read the files in this order; each imports only those before it:
 
     fields, run_config, policy_config, config, rundir
                             what is asked, and where it lies (standard library only)
-    data, packing           lines to tensors; rows of unequal length without padding
+    data, packing           lines to tensors; rows of unequal length without padding (row_layout, norms)
     activations, model, heads
                             what is kept for the backward pass; causal models, scalar heads, adapters;
                             what stands on a trunk

@@ -30,7 +30,8 @@ class _RMSNorm(torch.autograd.Function):
         mean = torch.linalg.vector_norm(states, dim=-1, keepdim=True).square_().div_(states.shape[-1])
         scale = mean.add_(epsilon).rsqrt_()
         ctx.save_for_backward(states, weight, scale)
-        return (states * scale) * weight
+        found: Tensor = (states * scale) * weight
+        return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:

@@ -163,11 +163,11 @@ class LastLayer:
     more, where a reward model reads one token a row.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
-        self._layer, self._feed_forward = layer.forward, layer.mlp.forward
+    def __init__(self, layer: nn.Module, feed_forward: nn.Module) -> None:
+        self._layer, self._feed_forward = layer.forward, feed_forward.forward
         self._read: Tensor | None = None
         # not modules of their own: the names of the weights stay
-        layer.forward, layer.mlp.forward = self.forward, self.feed_forward
+        layer.forward, feed_forward.forward = self.forward, self.feed_forward
 
     def forward(self, *inputs: Any, **settings: Any) -> Any:
         layout = settings.get("row_layout")
@@ -186,14 +186,14 @@ class LastLayer:
         return found.new_zeros(states.shape).index_copy(1, self._read, found)
 
 
-def spare_last_layer(trunk: nn.Module) -> nn.Module | None:
-    """Let the last layer leave out what nobody reads; returns it, None where there is none of the usual build."""
+def spare_last_layer(trunk: nn.Module) -> list[nn.Module]:
+    """Let the last layer leave out what nobody reads; returns whose ways were changed, none without the usual build."""
     layers = [module for module in trunk.modules() if isinstance(module, GradientCheckpointingLayer)]
-    if not layers or not isinstance(getattr(layers[-1], "mlp", None), nn.Module):
-        return None
-    if "forward" not in vars(layers[-1]):  # it may have been done before
-        LastLayer(layers[-1])
-    return layers[-1]
+    feed_forward = getattr(layers[-1], "mlp", None) if layers else None
+    if not isinstance(feed_forward, nn.Module) or "forward" in vars(layers[-1]):  # or it was done before
+        return []
+    LastLayer(layers[-1], feed_forward)
+    return [layers[-1], feed_forward]
 
 
 @torch.no_grad()
@@ -225,10 +225,11 @@ def enable_packing(model: PreTrainedModel) -> bool:
     ]
     model.set_attn_implementation(ATTENTION)
     can = _gives(trunk, head, tokens, mask, torch.cat(alone), wanted=None)
-    if can and (layer := spare_last_layer(trunk)):
-        wanted = mask & ~mask.roll(-1, 1)
+    if can and (changed := spare_last_layer(trunk)):
+        wanted = mask & (torch.arange(5, device=device) == mask.sum(1, keepdim=True) - 1)
         if not _gives(trunk, head, tokens, mask, torch.cat(alone)[wanted[mask]], wanted=wanted):
-            del layer.forward, layer.mlp.forward
+            for module in changed:
+                del module.forward
     model.train(was_training)
     if not can:
         model.set_attn_implementation(before)
