@@ -1,12 +1,14 @@
 """/runs/new/: the form drawn from the config, its sentences, the run it starts."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from django.test import Client
 
 from annotation.models import Project, User
+from annotation.templatetags import measures
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training.forms import ESSENTIAL, RunForm
@@ -208,3 +210,21 @@ def test_the_memory_is_told_before_the_launch_and_again_with_every_change(
     assert "all, at its peak" in asked(batch_size="1") != needed
     assert "Memory it may need" not in asked(batch_size="0"), "a wrong setting is told of when the run is started"
     assert not Run.objects.exists()
+
+
+def test_the_time_is_told_by_the_pace_of_a_run_like_it(
+    admin: Client, project: Project, starter: ModelVersion, frozen: Snapshot
+) -> None:
+    def asked(**changes: object) -> str:
+        sent = {**settings_of("reward"), "snapshot": frozen.pk, "model": starter.pk, "batch_size": "16", **changes}
+        address = f"/runs/new/?kind=reward&project={project.slug}"
+        return admin.get(address, sent | {"kind": "reward"}, headers={"HX-Request": "true"}).content.decode()
+
+    assert "Time it may take" not in asked(), "nothing like it has run yet"
+    learned = rows.reward_model(project, model=starter, snapshot=frozen)
+    learned.run.config = {"batch_size": 16}
+    learned.run.save()
+    num_steps = math.ceil(frozen.counts["splits"]["train"]["pairs"] / 16)
+    assert f"About {measures.duration(num_steps)}, at the pace of" in asked(epochs="1"), "40 steps took 39 seconds"
+    assert f"About {measures.duration(3 * num_steps)}, at" in asked(epochs="3")
+    assert f'href="/runs/{learned.run_id}/"' in asked() and "Time it may take" not in asked(batch_size="0")

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.models import Project, Role
 from training import actions
+from training.durations import expected
 from training.forms import RunForm
 from training.loop import Loop
 from training.models import Run, RunMail, Sweep
@@ -61,7 +62,7 @@ LOOKUPS = {"project": "project__slug", "kind": "kind", "status": "status"}
 @require_http_methods(["GET", "HEAD", "POST"])
 def run_new(request: PersonRequest) -> HttpResponse:
     """Without a project or a kind in the address it asks for them; with `from`, a run is started again with changes.
-    The page itself asks how much memory the settings as they stand may need.
+    The page itself asks how long the settings as they stand may take, and in how much memory.
     """
     number = asked_number(request.GET, "from")
     earlier = None if number is None else find_run(request, number, role=Role.ADMIN)
@@ -76,7 +77,7 @@ def run_new(request: PersonRequest) -> HttpResponse:
     project = find_project(request, slug, role=Role.ADMIN)
     if request.htmx and request.method == "GET":
         asked = RunForm(request.GET, project=project, kind=kind)
-        return render(request, "training/run_new.html#memory", {"memory": memory_of(asked)})
+        return render(request, "training/run_new.html#needs", needs_of(asked))
     form = RunForm(request.POST or None, project=project, kind=kind, initial=chosen_inputs(request))
     if earlier:
         form.initial_from(earlier)
@@ -111,9 +112,12 @@ def chosen_inputs(request: PersonRequest) -> dict[str, int]:
     return {key: number for key, number in numbers.items() if number is not None}
 
 
-def memory_of(form: RunForm) -> list[tuple[str, int]]:
-    """What a run may need that is started like this; nothing as long as something is wrong with the settings."""
-    return memory_needed(Run(project=form.project, **asked_for(form))) if form.is_valid() else []
+def needs_of(form: RunForm) -> dict[str, Any]:
+    """The time and memory of a run started like this; nothing as long as something is wrong with the settings."""
+    if not form.is_valid():
+        return {}
+    run = Run(project=form.project, **asked_for(form))
+    return {"expected": expected(run), "memory": memory_needed(run)}
 
 
 def asked_for(form: RunForm) -> dict[str, Any]:
