@@ -159,7 +159,7 @@ EXPECTED = {
     "annotation:judgments": Expected(MEMBERS, "slug"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),
     "training:freeze": Expected(ADMINS, "slug", post=ADMINS_SEND),
-    "training:freeze_progress": Expected(ADMINS, "slug"),
+    "training:freeze_progress": Expected(ADMINS_CHANGE, "slug"),
     "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:run_new": Expected(ADMINS, query="?project=support&kind=reward", post=ADMINS_SEND),
     "training:run": Expected(REVIEWERS, "run"),

@@ -14,6 +14,8 @@ from tests.training import rows
 from training import freezing, snapshots
 from training.freezing import Telling
 
+HTMX = {"HTTP_HX-Request": "true"}
+
 
 @pytest.fixture(autouse=True)
 def own_folder(settings: Any, tmp_path: Path) -> Path:
@@ -37,7 +39,7 @@ def test_it_tells_how_far_it_is_and_then_nothing(
         for line in real(self, lines):
             yield line
             if found := freezing.read(project):
-                seen.append((found.done, client.get(address).content.decode()))
+                seen.append((found.done, client.get(address, **HTMX).content.decode()))
 
     monkeypatch.setattr(Telling, "passing", watched)
     snapshots.freeze(project, by=dana, validation_share=0.0, test_share=0.0)
@@ -46,7 +48,7 @@ def test_it_tells_how_far_it_is_and_then_nothing(
     assert done > 12
     assert f"{done} of about 24 lines" in page and f'value="{done}"' in page and "left" in page
     assert freezing.read(project) is None
-    assert "Reading the labels" in client.get(address).content.decode()
+    assert "Reading the labels" in client.get(address, **HTMX).content.decode()
     assert [path.name for path in own_folder.iterdir() if path.name.startswith(".")] == []
 
 

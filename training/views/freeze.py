@@ -42,6 +42,8 @@ def freeze(request: PersonRequest, slug: str) -> HttpResponse:
 def freeze_progress(request: PersonRequest, slug: str) -> HttpResponse:
     """How far the freeze is that somebody has begun in this project."""
     project = find_project(request, slug, role=Role.ADMIN)
+    if not request.htmx:  # a part of the page that waits, and no page of its own
+        return redirect("training:freeze", slug=project.slug)
     return render(request, "training/_freezing.html", {"project": project, "progress": freezing.read(project)})
 
 
