@@ -18,7 +18,7 @@ from training.models import ModelVersion
 from training.starter import corpus, demo
 from training.win_rates import win_rates
 
-SAMPLES = 3
+SAMPLES = 2
 """Answers a message: a round's rise is to be told from the chance of single answers."""
 
 

@@ -19,9 +19,10 @@ from training.reward_report import Share
 from training.tasks import execute_run
 from training.win_rates import win_rates
 
-USUAL: dict[str, dict[str, Any]] = {"reward": {"epochs": 3}, "policy": {}}
+USUAL: dict[str, dict[str, Any]] = {"reward": {"epochs": 3}, "policy": {"algorithm": "rloo"}}
 """Beside the model's own settings. The versions of later rounds are near each other, so their answers are harder to
-tell apart than those of a first snapshot: one more pass over the pairs.
+tell apart than those of a first snapshot: one more pass over the pairs. And a round's few steps are too few for a value
+model: it stayed worse than the mean of the returns, so its advantages were noise (docs/results.md).
 """
 
 
