@@ -105,12 +105,14 @@ class ChatPage:
 
     @cached_property
     def turns(self) -> list[Turn]:
-        rows = list(self.chat.turns.prefetch_related("answers"))
-        return [self._turn(row, is_last=row is rows[-1]) for row in rows]
+        rows = self.chat.turns.filter(number__lt=self.last.row.number).prefetch_related("answers")
+        return [*(self._turn(row, is_last=False) for row in rows), self.last]
 
-    @property
+    @cached_property
     def last(self) -> Turn:
-        return self.turns[-1]
+        """Alone it is enough for a page that asks again."""
+        row = self.chat.turns.prefetch_related("answers").latest("number")
+        return self._turn(row, is_last=True)
 
     @property
     def may_say(self) -> bool:
@@ -118,11 +120,11 @@ class ChatPage:
 
     @property
     def is_full(self) -> bool:
-        return len(self.turns) >= MOST_TURNS
+        return self.last.row.number >= MOST_TURNS
 
     @property
     def next_number(self) -> int:
-        return len(self.turns) + 1
+        return self.last.row.number + 1
 
     def _turn(self, row: ChatTurn, *, is_last: bool) -> Turn:
         names = {version.pk: version.name for version in self.chat.versions}
