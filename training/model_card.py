@@ -38,6 +38,14 @@ def plain(value: object) -> str:
     return " ".join(str(value).split()).translate(ESCAPED)
 
 
+def literal(value: object) -> str:
+    """A setting's value as code; a pattern may hold what ends code or a table's cell, and is escaped then."""
+    text = " ".join(str(value).split())
+    if not text:
+        return "–"
+    return plain(text) if set(text) & set("`|") else f"`{text}`"
+
+
 def front_matter(version: ModelVersion) -> str:
     """What a hub reads. Tags are of our own words, so no value needs quoting."""
     kind = "reward-model" if version.kind == ModelVersion.Kind.REWARD else "text-generation"
@@ -138,7 +146,7 @@ def agreement_of(version: ModelVersion) -> str:
 def settings(run: Run | None) -> str:
     if run is None:
         return ""
-    return table(_("Settings"), [(f"`{name}`", f"`{value}`") for name, value in run.config.items()])
+    return table(_("Settings"), [(f"`{name}`", literal(value)) for name, value in run.config.items()])
 
 
 def results(version: ModelVersion) -> list[str]:

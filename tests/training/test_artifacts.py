@@ -143,12 +143,17 @@ def test_the_card_tells_all(project: Project, alice: User, bob: User, dana: User
     SnapshotJudgment.objects.bulk_create(SnapshotJudgment(snapshot=frozen, judgment=each) for each in said)
     review = actions.open_review(base, tuned, by=dana)
     actions.close_review(review, status="approved", by=dana, reason="Kinder | <b>shorter</b>")
+    assert tuned.run
+    tuned.run.config |= {"forbidden_pattern": "as|an AI", "own_reward": ""}
+    tuned.run.save(update_fields=["config"])
+    tuned.run.refresh_from_db()  # the database keeps the settings in an order of its own
     card = markdown(tuned)
     for part in (
         "library_name: transformers", "simulated-labels",
         "# policy", "judgments 540, pairs 540, prompts 40, demonstrations 0", "2 people judged.",
         "7 of its judgments are simulated", "Two people agree on 64.0 % (95 % interval 50.0 to 76.0)", "`kl_coef`",
         "`reward/mean`: 0.9", "Against starter: approved. Kinder \\| \\<b\\>shorter", "tuned against a reward model",
+        "| `forbidden_pattern` | as\\|an AI |", "| `own_reward` | – |",
     ):  # fmt: skip
         assert part in card, part
     assert "Accuracy on held-out pairs: 81.0 % (95 % interval 72.0 to 88.0)" in markdown(scorer)
