@@ -8,6 +8,7 @@ function copy(figure) {
   const picture = Object.assign(document.createElement("canvas"), { className: "on-paper", width: 2 * width, height: 2 * height });
   const pen = picture.getContext("2d");
   pen.scale(2, 2);
+  if (matchMedia("(prefers-color-scheme: dark)").matches) pen.filter = "invert(1) hue-rotate(180deg)"; // paper is white
   for (const each of canvases(place)) {
     const box = each.getBoundingClientRect();
     if (box.width && each.width) pen.drawImage(each, box.left - left, box.top - top, box.width, box.height);
