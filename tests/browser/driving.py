@@ -24,8 +24,10 @@ def chromium(program: str | None = None) -> Iterator[Browser]:
         browser.close()
 
 
-def enter(browser: Browser, product: Product, name: str, *, width: int = 1440, theme: str = "light") -> Page:
-    """A page in which the demo's person has logged in by typing name and password."""
+def enter(
+    browser: Browser, product: Product, name: str, *, password: str = "", width: int = 1440, theme: str = "light"
+) -> Page:
+    """A page in which the demo's person has logged in by typing name and password (the one that was printed)."""
     context = browser.new_context(
         base_url=product.url,
         viewport={"width": width, "height": 900 if width > 500 else 740},
@@ -34,7 +36,7 @@ def enter(browser: Browser, product: Product, name: str, *, width: int = 1440, t
     page = context.new_page()
     page.goto("/login/")
     page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(product.logins[name])
+    page.get_by_label("Password").fill(password or product.logins[name])
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: not url.endswith("/login/"))
     return page
@@ -44,12 +46,15 @@ def label_by_keyboard(page: Page, slug: str, keys: str) -> None:
     """One judgment a key, each sent with Enter; waits until the next task is there."""
     page.goto(f"/projects/{slug}/annotate/")
     for key in keys:
-        form = page.locator("form#judgment")
-        sent = form.locator("[name=submission_key]").get_attribute("value")
-        page.keyboard.press(key)
-        page.keyboard.press("Enter")
-        expect(page.locator(f"[name=submission_key][value='{sent}']")).to_have_count(0)
+        judge_by_key(page, key)
     wait_until_sent(page)
+
+
+def judge_by_key(page: Page, key: str) -> None:
+    sent = page.locator("form#judgment [name=submission_key]").get_attribute("value")
+    page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator(f"[name=submission_key][value='{sent}']")).to_have_count(0)
 
 
 def wait_until_sent(page: Page) -> None:
@@ -78,6 +83,6 @@ def start_run(page: Page, **settings: object) -> str:
     return page.url
 
 
-def wait_for_status(page: Page, status: str = "succeeded") -> None:
+def wait_for_status(page: Page, status: str = "succeeded", *, timeout: int = LONG) -> None:
     """The run page changes by itself: nobody reloads it."""
-    expect(page.locator("#progress .badge").first).to_have_text(status, timeout=LONG)
+    expect(page.locator("#progress .badge").first).to_have_text(status, timeout=timeout)
