@@ -10,10 +10,12 @@ import torch
 
 from training.rlhf.rundir import RunDir
 from training.rlhf.train_dpo import train_dpo
+from training.rlhf.train_ilql import train_ilql
 from training.rlhf.train_policy import train_policy
 from training.rlhf.train_reward import train_reward
+from training.rlhf.train_sft import train_sft
 
-LOOPS = {"dpo": train_dpo, "policy": train_policy, "reward": train_reward}
+LOOPS = {"dpo": train_dpo, "ilql": train_ilql, "policy": train_policy, "reward": train_reward, "sft": train_sft}
 
 
 def status(name: str) -> int:
@@ -24,7 +26,8 @@ def status(name: str) -> int:
 def main(arguments: list[str]) -> None:
     torch.ones(8, 8) @ torch.ones(8, 8)  # what the library takes for itself
     for argument in arguments:
-        kind, _, path = argument.partition("=")
+        name, _, path = argument.partition("=")
+        kind = name.split("-")[0]
         run = RunDir(path)
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = status("VmRSS")

@@ -4,10 +4,10 @@
     refuse_too_large(config, run, free=available(), device="cpu")
 
 Weights, gradients and Adam's two moments are float32. What a pass keeps for the backward pass is counted from the
-layers of a Llama (9·d + 2·d_kv + 4·d_ff numbers a token and layer, as autograd saves them); other architectures come
-near it. Live bytes, within 20 % of what runs take (tests/rlhf/test_memory.py); glibc's allocator keeps up to half as
-much again as holes, unless MALLOC_MMAP_THRESHOLD_ tells it to give them back, which costs time. Standard library only:
-a web page asks without loading torch.
+layers of a Llama (7·d + 2·d_kv + 4·d_ff numbers a token and layer, as autograd saves them, and 4·d_ff while one layer
+goes back); other architectures come near it. Live bytes, within 20 % of what runs take (tests/rlhf/test_memory.py);
+glibc's allocator keeps up to as much again as holes, unless MALLOC_MMAP_THRESHOLD_ tells it to give them back, which
+costs time. Standard library only: a web page asks without loading torch.
 """
 
 import json
@@ -22,7 +22,6 @@ from training.rlhf.config import (
     ILQLConfig,
     PolicyConfig,
     RewardConfig,
-    SFTConfig,
     TrainingConfig,
 )
 from training.rlhf.rundir import RunDir
@@ -31,6 +30,8 @@ NUMBER = 4
 """Bytes of a float32."""
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
 """As training.rlhf.packing cuts its pieces."""
+WINDOWS = ("sliding_window", "attention_chunk_size", "attn_logit_softcapping", "final_logit_softcapping")
+"""As training.rlhf.packing refuses them."""
 LOGITS_KEPT, LOGITS_PIECE = 2**29, 2**26
 """As training.rlhf.heads keeps them."""
 BYTES_A_TOKEN = 4
@@ -49,6 +50,8 @@ class Shape(NamedTuple):
     cache_width: int
     """Of keys, or of values, of all heads together."""
     vocabulary: int
+    is_packed: bool
+    """As far as its config tells: rows pass through it without padding, up to TOKENS_A_PASS at once."""
 
 
 class Estimate(NamedTuple):
@@ -58,7 +61,7 @@ class Estimate(NamedTuple):
     optimizer: int
     gradients: int
     activations: int
-    """Of the largest micro-batch, with its logits."""
+    """Of the largest micro-batch, with its logits, and with the gradients of those before it."""
     sampling: int
     """Keys, values and logits while answers are written."""
 
@@ -84,11 +87,15 @@ def estimate(
     prompt = min(prompt_tokens or config.max_prompt_tokens, config.max_prompt_tokens)
     response = min(response_tokens or config.max_response_tokens, config.max_response_tokens)
     learning = sum(numbers_learned(shape, config) for shape in trained)
+    kept = activations(config, trained, prompt=prompt, response=response, device=device)
+    of_a_pass = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
+    if of_a_pass < tokens_of_a_step(config, trained[0], prompt=prompt, response=response):
+        kept += NUMBER * learning  # the gradients of the passes before
     return Estimate(
         weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + (learning if config.lora_rank else 0)),
         optimizer=2 * NUMBER * learning,
         gradients=NUMBER * learning,
-        activations=activations(config, trained, prompt=prompt, response=response, device=device),
+        activations=kept,
         sampling=sampling(config, trained[0], tokens=prompt + response, response=response),
     )
 
@@ -133,19 +140,36 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
     """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value model come
     one after the other.
     """
-    tokens = rows_of_a_step(config) * (prompt + response)
-    if isinstance(config, PolicyConfig):
-        tokens = min(tokens, max(TOKENS_A_PASS[device], prompt + response))
+    tokens = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
     size = NUMBER if config.dtype == "float32" else 0.6 * NUMBER  # norms and sums stay float32
     kept = []
     for shape in trained:
-        layer = 9 * shape.width + 2 * shape.cache_width + 4 * shape.inner_width
+        attention, feed_forward = 7 * shape.width + 2 * shape.cache_width, 4 * shape.inner_width
+        # one layer goes back at a time
+        whole = feed_forward + shape.num_layers * (attention + feed_forward)
+        if isinstance(config, RewardConfig) and shape.is_packed:
+            whole -= feed_forward  # of the last layer, which is read at one token a row
         if config.activation_checkpointing:
-            kept.append(int(tokens * (shape.num_layers * shape.width + layer) * size))
-        else:
-            kept.append(int(tokens * shape.num_layers * layer * size))
+            whole = shape.num_layers * shape.width + attention + 2 * feed_forward
+        kept.append(int(tokens * whole * size))
     own = kept[0] + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
     return max([own, *kept[1:]])
+
+
+def tokens_of_a_step(config: TrainingConfig, shape: Shape, *, prompt: int, response: int) -> int:
+    """Of all rows whose gradient is one. Two packed answers to one prompt share it."""
+    rows = rows_of_a_step(config)
+    if isinstance(config, RewardConfig | DPOConfig) and shape.is_packed and rows > 1:
+        return rows // 2 * (prompt + 2 * response)
+    return rows * (prompt + response)
+
+
+def tokens_of_a_pass(config: TrainingConfig, shape: Shape, *, prompt: int, response: int, device: str) -> int:
+    """Of those that are in memory at once."""
+    tokens = tokens_of_a_step(config, shape, prompt=prompt, response=response)
+    if isinstance(config, ILQLConfig) or not shape.is_packed:
+        return tokens
+    return min(tokens, max(TOKENS_A_PASS[device], prompt + response))
 
 
 def logits(config: TrainingConfig, shape: Shape, *, tokens: int, prompt: int, response: int) -> int:
@@ -153,8 +177,8 @@ def logits(config: TrainingConfig, shape: Shape, *, tokens: int, prompt: int, re
     if isinstance(config, RewardConfig):
         return 0
     whole = NUMBER * shape.vocabulary * math.ceil(tokens * response / (prompt + response))
-    if isinstance(config, SFTConfig | ILQLConfig):
-        return 5 * whole  # logits, scaled, their gradients; of ILQL two heads, and their targets
+    if isinstance(config, ILQLConfig):
+        return 5 * whole  # of two heads, with their gradients and targets
     return min(whole, LOGITS_KEPT) + 2 * min(whole, LOGITS_PIECE)
 
 
@@ -187,6 +211,8 @@ def shape_of(folder: str) -> Shape | None:
         inner_width=_first(values, "intermediate_size", "n_inner") or 4 * width,
         cache_width=(values.get("num_key_value_heads") or heads) * head_width,
         vocabulary=_first(values, "vocab_size"),
+        is_packed=not any(values.get(name) for name in WINDOWS)
+        and set(values.get("layer_types") or ["full_attention"]) == {"full_attention"},
     )
 
 
