@@ -3,15 +3,17 @@
 FOLDER/KIND-WAY/alone is run by the first of them before it joins the other, FOLDER/KIND-WAY/together by both.
 """
 
+import contextlib
 import sys
 from pathlib import Path
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from training.rlhf.__main__ import _held
 from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoded
-from training.rlhf.distributed import distributed_over_all, joined, rank, share, sum_gradients, whole
+from training.rlhf.distributed import distributed_over_all, joined, num_processes, rank, share, sum_gradients, whole
 from training.rlhf.launch import rank as launched_rank
 from training.rlhf.model import add_lora, load_policy
 from training.rlhf.rundir import RunDir, SilentLog
@@ -38,23 +40,51 @@ def together(kind: str, run: RunDir) -> None:
         LOOPS[kind](run.read_config(kind), run, events, lambda: None)
 
 
-def gradients(model_folder: str, *, lora: bool) -> dict[str, torch.Tensor]:
-    """In float64, by name, in full."""
+def prepared(model_folder: str, *, lora: bool) -> torch.nn.Module:
+    """The model in float64, with adapters that do something."""
     torch.manual_seed(0)
     model: torch.nn.Module = load_policy(model_folder, device=torch.device("cpu")).double()
-    config = PolicyConfig(lora_rank=2 if lora else 0)
     if lora:
         model = add_lora(model, rank=2, alpha=4).double()
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.data.normal_(std=0.1)
-    distributed_over_all(model, config)
+    return model
+
+
+def gradients(model_folder: str, *, lora: bool) -> dict[str, torch.Tensor]:
+    """By name, in full."""
+    model = prepared(model_folder, lora=lora)
+    distributed_over_all(model, PolicyConfig(lora_rank=2 if lora else 0))
     for piece in PIECES:
         mine = share(piece)
         (mine.weight * response_loss_sum(model, [ROWS[row] for row in mine.rows])).backward()
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     sum_gradients(weights.values())
     return {name: whole(weight.grad) for name, weight in weights.items() if weight.grad is not None}
+
+
+class LossSum(torch.nn.Module):
+    """What DistributedDataParallel wraps: it has to see the call that the gradient comes from."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, rows: list[Encoded]) -> torch.Tensor:
+        return response_loss_sum(self.model, rows)
+
+
+def gradients_by_ddp(model_folder: str) -> dict[str, torch.Tensor]:
+    """The adapters', by torch's own class, which divides by the number of processes."""
+    model = prepared(model_folder, lora=True)
+    wrapped = DistributedDataParallel(LossSum(model))
+    for index, piece in enumerate(PIECES):
+        mine = share(piece)
+        is_last = index == len(PIECES) - 1
+        with contextlib.nullcontext() if is_last else wrapped.no_sync():
+            (num_processes() * mine.weight * wrapped([ROWS[row] for row in mine.rows])).backward()
+    return {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
 def main(folder: Path) -> None:
@@ -66,8 +96,8 @@ def main(folder: Path) -> None:
     with joined("cpu"):
         for path in runs:
             together(path.name.split("-")[0], RunDir(path / "together"))
-        for lora, of_one in expected.items():
-            of_two = gradients(model_folder, lora=lora)
+        found = [(expected[lora], gradients(model_folder, lora=lora)) for lora in (False, True)]
+        for of_one, of_two in [*found, (expected[True], gradients_by_ddp(model_folder))]:
             assert of_two.keys() == of_one.keys() and len(of_one) > 10
             for name, gradient in of_one.items():
                 torch.testing.assert_close(of_two[name], gradient, rtol=1e-12, atol=1e-12)
