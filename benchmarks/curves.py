@@ -94,7 +94,7 @@ def ask(admin: Any, run: Any, num: int) -> list[Row]:
     """What the page's own requests cost the server."""
     from django.test import Client  # noqa: PLC0415  after django.setup()
 
-    browser = Client(SERVER_NAME="localhost")
+    browser = Client(SERVER_NAME="127.0.0.1")
     browser.force_login(admin)
     there = f"/runs/{run.pk}/"
     page = visit(browser, "the page, without points", there)

@@ -23,6 +23,7 @@ def own_database(folder: Path, **environment: str) -> Iterator[None]:
     try:
         settings.POSTGRES.create_database("plumbline")
         call_command("migrate", verbosity=0)
+        call_command("createcachetable", verbosity=0)
         call_command("collectstatic", verbosity=0, interactive=False)
         yield
     finally:
