@@ -33,3 +33,5 @@ document.addEventListener("htmx:oobAfterSwap", () => {
   hadFocus = false;
 });
 restore();
+// After something was sent one goes on typing; not on a phone, whose keyboard would cover what there is to read.
+if (location.hash && form() && matchMedia("(hover: hover)").matches) field().focus({ preventScroll: true });

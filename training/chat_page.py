@@ -29,12 +29,15 @@ class Side:
     is_chosen: bool
     num_before: int = 0
     """Answers of others that are written first."""
+    is_held: bool = False
+    """Not shown yet, because the other one has not begun: a model that is loaded already would be known by it."""
+    is_waiting: bool = False
+    """In the queue; of two that are held, both as soon as one is."""
 
     @property
     def is_alone(self) -> bool:
         """Whether it waits although nothing is before it: perhaps no worker is there."""
-        is_waiting = self.answer.status == ChatAnswer.Status.WAITING and not self.num_before
-        return is_waiting and timezone.now() - self.answer.queued_at > NOBODY_COMES
+        return self.is_waiting and not self.num_before and timezone.now() - self.answer.queued_at > NOBODY_COMES
 
     @property
     def reason(self) -> str:
@@ -73,12 +76,16 @@ class Turn:
     @property
     def phases(self) -> str:
         """What decides which buttons there are."""
-        return "-".join([str(self.row.number), *(side.answer.status for side in self.sides), self.row.choice])
+        statuses = ("held" if side.is_held else side.answer.status for side in self.sides)
+        return "-".join([str(self.row.number), *statuses, self.row.choice])
 
     @property
     def state(self) -> str:
         """Changes whenever what is shown does."""
-        shown = (f"{len(side.answer.text)}.{side.num_before}.{int(side.is_alone)}" for side in self.sides)
+        shown = (
+            f"{0 if side.is_held else len(side.answer.text)}.{side.num_before}.{side.is_waiting:d}{side.is_alone:d}"
+            for side in self.sides
+        )
         return "~".join([self.phases, *shown])
 
     @property
@@ -90,7 +97,7 @@ class Turn:
             return _("Both answers are there. Say which is better.")
         if not self.is_live:
             return _("The answer is there.")
-        done = [side.letter for side in self.sides if side.answer.is_finished]
+        done = [side.letter for side in self.sides if side.answer.is_finished and not side.is_held]
         return _("Answer %(letter)s is there.") % {"letter": done[0]} if done else ""
 
 
@@ -128,19 +135,23 @@ class ChatPage:
 
     def _turn(self, row: ChatTurn, *, is_last: bool) -> Turn:
         names = {version.pk: version.name for version in self.chat.versions}
-        sides = []
-        for answer in sorted(row.answers.all(), key=row.side_of):
-            is_known = row.is_voted or not self.chat.is_blind
-            waits = is_last and answer.status == ChatAnswer.Status.WAITING
-            sides.append(
-                Side(
-                    answer,
-                    letter="AB"[row.side_of(answer)] if self.chat.is_blind else "",
-                    version=names[answer.version_id] if is_known else "",
-                    is_chosen=row.chosen_id == answer.pk,
-                    num_before=before(answer) if waits else 0,
-                )
+        answers = sorted(row.answers.all(), key=row.side_of)
+        is_held = self.chat.is_blind and not all(answer.text or answer.is_finished for answer in answers)
+        waits = [answer.status == ChatAnswer.Status.WAITING for answer in answers]
+        num_before = [before(answer) if waiting else 0 for answer, waiting in zip(answers, waits, strict=True)]
+        is_known = row.is_voted or not self.chat.is_blind
+        sides = [
+            Side(
+                answer,
+                letter="AB"[side] if self.chat.is_blind else "",
+                version=names[answer.version_id] if is_known else "",
+                is_chosen=row.chosen_id == answer.pk,
+                num_before=max(num_before) if is_held else num_before[side],
+                is_held=is_held,
+                is_waiting=any(waits) if is_held else waits[side],
             )
+            for side, answer in enumerate(answers)
+        ]
         return Turn(row, sides, is_last)
 
 

@@ -91,6 +91,22 @@ def test_a_page_that_asks_again_is_given_what_is_new(single: Chat, bob: User) ->
     assert ask()["HX-Refresh"] == "true", "it went on in another tab"
 
 
+def test_which_model_was_loaded_already_does_not_show(blind: Chat, bob: User) -> None:
+    """Both columns begin together, or the one that begins first would be known."""
+    first, second = blind.turns.get().answers.all()
+    for answer in (first, second):
+        answer.move(Status.WAITING, Status.WRITING, worker="w", heartbeat_at=timezone.now())
+    before = page_of(blind, bob)
+    ChatAnswer.objects.filter(pk=first.pk).update(text="In Rome.")
+    address = before.split('hx-get="')[1].split('"')[0].replace("&amp;", "&")
+    assert browser(bob).get(address, headers={"HX-Request": "true"}).status_code == 204
+    ChatAnswer.objects.filter(pk=first.pk).update(status="done", has_ended=True)
+    page = page_of(blind, bob)
+    assert "In Rome." not in page and page.count("as soon as both have begun") == 2
+    ChatAnswer.objects.filter(pk=second.pk).update(text="In")
+    assert "In Rome." in page_of(blind, bob)
+
+
 def test_the_place_in_the_queue(project: Project, blind: Chat, a: ModelVersion, bob: User, dana: User) -> None:
     other = actions.start_chat(project, a=a, b=None, by=dana, text="Me too?")
     assert "Waiting for the model: 2 before you." in page_of(other, dana)

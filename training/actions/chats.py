@@ -78,8 +78,10 @@ def say(chat: Chat, *, by: User, text: str, number: int) -> ChatTurn:
         chat=chat, by=by, number=number, is_swapped=chat.is_blind and random.random() < 0.5,
         messages=[*(_so_far(last) if last else []), {"role": "user", "content": text}],
     )  # fmt: skip
+    # In an order of chance: which is written first, where a worker writes one at a time, is to tell nothing.
     ChatAnswer.objects.bulk_create(
-        ChatAnswer(turn=turn, version=version, settings=_settings(version)) for version in chat.versions
+        ChatAnswer(turn=turn, version=version, settings=_settings(version))
+        for version in random.sample(chat.versions, len(chat.versions))
     )
     chat.updated_at = timezone.now()
     chat.save(update_fields=["updated_at"])
