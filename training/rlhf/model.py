@@ -35,6 +35,7 @@ from transformers import (
 )
 
 from training.rlhf.distributed import full_state, rank
+from training.rlhf.fused import fuse, fuse_adapters
 from training.rlhf.inputs import forward_names, model_inputs
 from training.rlhf.packing import enable_packing
 from training.rlhf.rundir import write_text
@@ -119,7 +120,8 @@ def load_policy(model: str, revision: str = "", *, device: torch.device, is_stee
             f"trained on. Start from the model it came from, {about.get('parent')}."
         )
     policy: PreTrainedModel = _load(AutoModelForCausalLM, model, revision, use_safetensors=True, dtype=torch.float32)
-    enable_packing(policy.to(device).eval())
+    if enable_packing(policy.to(device).eval()):
+        fuse(policy)
     return policy
 
 
@@ -223,8 +225,10 @@ def add_lora(model: PreTrainedModel | ScalarModel, *, rank: int, alpha: float) -
     settings = peft.LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear")
     if isinstance(model, ScalarModel):
         model.replace_trunk(peft.get_peft_model(model.trunk, settings).eval())
+        fuse_adapters(model.trunk)
         return model
     adapted: nn.Module = peft.get_peft_model(model, settings).eval()
+    fuse_adapters(adapted)
     return adapted
 
 
@@ -298,7 +302,8 @@ def _load_classifier(model: str, revision: str, *, num_heads: int) -> PreTrained
     head = getattr(inner, "score", None)
     if not isinstance(head, nn.Linear) or head.out_features != num_heads or head.bias is not None:
         raise ValueError(f"{model}: {type(inner).__name__} has no plain linear score head; use another architecture.")
-    enable_packing(inner.eval())
+    if enable_packing(inner.eval()):
+        fuse(inner)
     return inner
 
 

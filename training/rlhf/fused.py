@@ -1,0 +1,177 @@
+"""What stands between the matrix products of a layer, beside its norms, each as one step with its own backward pass.
+
+    fuse(model)                 after enable_packing has found that the model packs
+    fuse_adapters(policy)       after adapters are on it
+
+In a small model on a CPU these parts cost as much as the products: written out, a gate or a rotation passes over its
+numbers four to ten times and keeps what it made on the way. Here a gate keeps its two inputs alone, a rotation nothing,
+and an adapter's product is added where the layer's own result lies. The numbers are those of the library's
+modules but for rounding, which is tried at loading; a part that is not what it looks like stays as it was.
+"""
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from peft.tuners.lora import Linear as AdaptedLinear
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from training.rlhf.packing import packed_attention
+
+TOLERANCE = 1e-5
+
+
+class _Gate(torch.autograd.Function):
+    """silu(gate)·up; the product's first factor is made again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        (gradient,) = gradients
+        of_gate: Tensor = torch.ops.aten.silu_backward(gradient * up, gate)
+        return of_gate, F.silu(gate).mul_(gradient)
+
+
+class _Rotation(torch.autograd.Function):
+    """Pairs of numbers turned by the angle of their position (Su et al. 2021); the gradient is turned back.
+
+    x: (..., heads, d); cos, sin: (..., 1, d), both halves alike.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, sign=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        return _turned(gradients[0], cos, sin, sign=-1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = x * cos
+    turned[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
+    turned[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
+    return turned
+
+
+class _Adapted(torch.autograd.Function):
+    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ of a frozen W (Hu et al. 2022). x: (N, in); first: (rank, in); second: (out, rank)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, first: Tensor, second: Tensor, scale: float
+    ) -> Tensor:
+        inside = x @ first.t()
+        ctx.scale = scale
+        ctx.save_for_backward(x, weight, first, second, inside)
+        return F.linear(x, weight, bias).addmm_(inside, second.t(), alpha=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, first, second, inside = ctx.saved_tensors
+        (gradient,) = gradients
+        of_inside = (gradient @ second).mul_(ctx.scale)
+        of_second = (gradient.t() @ inside).mul_(ctx.scale) if ctx.needs_input_grad[4] else None
+        of_first = of_inside.t() @ x if ctx.needs_input_grad[3] else None
+        of_x = (gradient @ weight).addmm_(of_inside, first) if ctx.needs_input_grad[0] else None
+        return of_x, None, None, of_first, of_second, None
+
+
+def _gated(self: Any, x: Tensor) -> Tensor:
+    if _is_mixed(x):
+        return type(self).forward(self, x)  # type: ignore[no-any-return]
+    return self.down_proj(_Gate.apply(self.gate_proj(x), self.up_proj(x)))  # type: ignore[no-any-return]
+
+
+def _attention(
+    self: Any,
+    hidden_states: Tensor,
+    position_embeddings: tuple[Tensor, Tensor],
+    attention_mask: Tensor | None = None,
+    past_key_values: Any = None,
+    **named: Any,
+) -> tuple[Tensor, None]:
+    if _is_mixed(hidden_states):
+        given = (hidden_states, position_embeddings, attention_mask, past_key_values)
+        return type(self).forward(self, *given, **named)  # type: ignore[no-any-return]
+    shape = (*hidden_states.shape[:-1], -1, self.head_dim)
+    query, key, value = (layer(hidden_states).view(shape) for layer in (self.q_proj, self.k_proj, self.v_proj))
+    cos, sin = (part.unsqueeze(2) for part in position_embeddings)
+    query, key = (_Rotation.apply(states, cos, sin) for states in (query, key))
+    query, key, value = (states.transpose(1, 2) for states in (query, key, value))
+    if past_key_values is not None:
+        key, value = past_key_values.update(key, value, self.layer_idx)
+    layout = named.get("row_layout")
+    attended = packed_attention(self, query, key, value, attention_mask, row_layout=layout, scaling=self.scaling)[0]
+    return self.o_proj(attended.reshape(*hidden_states.shape[:-1], -1)), None
+
+
+def _adapted(self: Any, x: Tensor, *given: Any, **named: Any) -> Tensor:
+    if self.disable_adapters or self.merged:
+        return self.base_layer(x)  # type: ignore[no-any-return]
+    name = self.active_adapters[0]
+    base = self.base_layer
+    if given or named or _is_mixed(x) or len(self.active_adapters) > 1 or base.weight.requires_grad:
+        return type(self).forward(self, x, *given, **named)  # type: ignore[no-any-return]
+    first, second = self.lora_A[name].weight, self.lora_B[name].weight
+    flat = _Adapted.apply(x.reshape(-1, x.shape[-1]), base.weight, base.bias, first, second, self.scaling[name])
+    return flat.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+
+
+def _is_mixed(x: Tensor) -> bool:
+    """Mixed precision says for every single operation what it is computed in, so there the library's own are used."""
+    return torch.is_autocast_enabled(x.device.type)
+
+
+PARTS: dict[str, Callable[..., Any]] = {
+    "LlamaMLP": _gated, "MistralMLP": _gated, "Qwen2MLP": _gated, "Qwen3MLP": _gated,
+    "LlamaAttention": _attention, "MistralAttention": _attention, "Qwen2Attention": _attention,
+}  # fmt: skip
+
+
+@torch.no_grad()
+def fuse(model: PreTrainedModel) -> bool:
+    """Let the parts of the model's layers that stand in PARTS work in one step each; False where there are none, or
+    where the model would then say something else.
+    """
+    # one whose forward pass is another's already, as the last layer's, stays
+    parts = [module for module in model.modules() if type(module).__name__ in PARTS and "forward" not in vars(module)]
+    if not parts or model.config.get_text_config().hidden_act not in ("silu", "swish"):
+        return False
+    device = next(model.parameters()).device
+    tokens = torch.arange(10, device=device).view(2, 5) % model.config.get_text_config().vocab_size
+    trunk = getattr(model, model.base_model_prefix)
+    expected = trunk(input_ids=tokens, use_cache=False).last_hidden_state
+    for module in parts:
+        module.forward = types.MethodType(PARTS[type(module).__name__], module)
+    found = trunk(input_ids=tokens, use_cache=False).last_hidden_state
+    if (found - expected).abs().max() <= TOLERANCE * expected.abs().max():
+        return True
+    for module in parts:
+        del module.forward
+    return False
+
+
+def fuse_adapters(model: nn.Module) -> None:
+    """The same for plain adapters on linear layers, whatever their number: no dropout, no bias, no variant of LoRA."""
+    for module in model.modules():
+        if type(module) is AdaptedLinear and _is_plain(module):
+            module.forward = types.MethodType(_adapted, module)
+
+
+def _is_plain(layer: AdaptedLinear) -> bool:
+    drops = any(not isinstance(dropout, nn.Identity) for dropout in layer.lora_dropout.values())
+    return isinstance(layer.base_layer, nn.Linear) and not (
+        drops or layer.lora_variant or any(layer.lora_bias.values())
+    )
