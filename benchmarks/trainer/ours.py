@@ -9,6 +9,7 @@ loop does in between counts.
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,8 +29,8 @@ class TimedEvents(EventLog):
         self._clock = clock
         self.values: list[dict[str, float]] = []
 
-    def metrics(self, *, step: int, values: Mapping[str, float]) -> None:
-        super().metrics(step=step, values=values)
+    def metrics(self, *, step: int, values: Mapping[str, float], **more: Any) -> None:
+        super().metrics(step=step, values=values, **more)
         self._clock.mark()
         self.values.append(dict(values))
         for name in ("sample", "score", "update"):
