@@ -3,6 +3,7 @@
 Started with MALLOC_MMAP_THRESHOLD_, so that memory which nobody uses is not counted.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> None:
         name, _, path = argument.partition("=")
         kind = name.split("-")[0]
         run = RunDir(path)
+        gc.collect()  # what the run before left in circles
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = status("VmRSS")
         with run.open_events() as events:

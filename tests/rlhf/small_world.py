@@ -17,6 +17,7 @@ from training.rlhf.config import PolicyConfig
 from training.rlhf.experience import Actors, appraise, seeded
 from training.rlhf.heads import ValueHead
 from training.rlhf.model import ScalarModel
+from training.rlhf.norms import fuse_norms
 from training.rlhf.optimizer import learning_rate_at, make_optimizer
 from training.rlhf.packing import enable_packing
 from training.rlhf.policy_update import UpdateStats, update
@@ -124,8 +125,10 @@ def tiny_actors(
     torch.manual_seed(config.seed)
     policy = LlamaForCausalLM(shape).to(dtype).eval()
     value = ScalarModel(LlamaForSequenceClassification(shape).to(dtype).eval())
-    if is_packed:
-        assert enable_packing(policy) and enable_packing(value.inner)
+    for model in (policy, value.inner):
+        if is_packed:
+            assert enable_packing(model)
+        fuse_norms(model)  # as loaded models have them, packed or not: the library's go through float32
     reference = copy.deepcopy(policy).requires_grad_(False)
     if config.shares_trunk:
         head = ValueHead(shape.hidden_size).to(dtype)

@@ -14,6 +14,8 @@ from training.rlhf.pairs import EncodedPair
 from training.rlhf.train_reward import accumulate_gradient
 
 CPU = torch.device("cpu")
+ROUNDING = 1e-8
+"""Of float32, in sums of numbers about 1: a gradient below it has no sign of its own."""
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +63,13 @@ def test_three_steps_of_training(oracle, golden):
         centering=case["config"]["center_rewards_coefficient"],
     )
     optimizer = make_optimizer([model], config)
+    smallest = {name: torch.full_like(weight, torch.inf) for name, weight in model.inner.named_parameters()}
     for step in range(3):
         pairs = encoded(tensors, f"reward_train3/in/s{step}.")
         loss, _ = accumulate_gradient(model, pairs, config, context=precision(CPU, "float32"))
         assert loss == pytest.approx(case["scalars"][f"out/s{step}.loss"], rel=2e-5)
+        for name, weight in model.inner.named_parameters():
+            smallest[name] = torch.minimum(smallest[name], weight.grad.abs())
         rate = learning_rate_at(config, step=step, total_steps=3)
         assert rate == pytest.approx(case["scalars"][f"out/s{step}.lr"], rel=1e-9)
         report = take_step(optimizer, config, learning_rate=rate, step=step + 1, loss=loss)
@@ -76,5 +81,12 @@ def test_three_steps_of_training(oracle, golden):
     }
     ours = model.inner.state_dict()
     assert final.keys() == ours.keys() and len(final) > 15
+    num_rounding = 0
     for name, expected in final.items():
-        assert torch.allclose(ours[name], expected, atol=2e-5), name
+        # Adam divides a gradient by its own size: of one that is itself a rounding error, only the step's size is known
+        is_rounding = (smallest[name] > 0) & (smallest[name] < ROUNDING)
+        num_rounding += int(is_rounding.sum())
+        error = (ours[name] - expected).abs()
+        assert error[~is_rounding].max() <= 2e-5, name
+        assert error.max() <= 3 * config.learning_rate, name
+    assert num_rounding <= 3
