@@ -1,9 +1,8 @@
-"""What runs really take: peak.py KIND=RUN ... prints the peak of resident memory in bytes above that before each run.
+"""What a run really takes: peak.py KIND RUN prints the peak of resident memory in bytes above that before it.
 
 Started with MALLOC_MMAP_THRESHOLD_, so that memory which nobody uses is not counted.
 """
 
-import gc
 import sys
 from pathlib import Path
 
@@ -24,19 +23,15 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
-def main(arguments: list[str]) -> None:
+def main(kind: str, path: str) -> None:
     torch.ones(8, 8) @ torch.ones(8, 8)  # what the library takes for itself
-    for argument in arguments:
-        name, _, path = argument.partition("=")
-        kind = name.split("-")[0]
-        run = RunDir(path)
-        gc.collect()  # what the run before left in circles
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before = status("VmRSS")
-        with run.open_events() as events:
-            LOOPS[kind](run.read_config(kind), run, events, lambda: None)
-        print(status("VmHWM") - before)  # noqa: T201
+    run = RunDir(path)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = status("VmRSS")
+    with run.open_events() as events:
+        LOOPS[kind](run.read_config(kind), run, events, lambda: None)
+    print(status("VmHWM") - before)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -141,7 +141,7 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
     one after the other.
     """
     tokens = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
-    size = NUMBER if config.dtype == "float32" else 0.6 * NUMBER  # norms and sums stay float32
+    size = NUMBER if config.dtype == "float32" else 0.75 * NUMBER  # norms, gates and sums stay float32
     kept = []
     for shape in trained:
         attention, feed_forward = 7 * shape.width + 2 * shape.cache_width, 4 * shape.inner_width
@@ -151,7 +151,8 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
             whole -= feed_forward  # of the last layer, which is read at one token a row
         if config.activation_checkpointing:
             whole = shape.num_layers * shape.width + attention + 2 * feed_forward
-        kept.append(int(tokens * whole * size))
+        cast = 0 if config.dtype == "float32" else NUMBER // 2 * shape.num_weights  # that autocast keeps for a pass
+        kept.append(int(tokens * whole * size) + cast)
     own = kept[0] + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
     return max([own, *kept[1:]])
 
