@@ -31,14 +31,15 @@ const comeBack = (section) => {
   document.querySelector("#task [role=alert]")?.focus();
 };
 
-let isAsking = false, sends = 0; // how often something was sent
+let isAsking = false, turns = 0; // how often something was sent or answered
+const answered = (page) => { turns++; return receive(page); };
 const more = async () => {
   if (isAsking || !hand.wantsMore() || outbox.unsent().length) return;
   isAsking = true;
-  const before = sends;
+  const before = turns;
   const answer = await ask(`${address}?${new URLSearchParams(hand.ids().map((id) => ["held", id]))}`);
   isAsking = false;
-  const isLate = sends !== before; // it knows nothing of what was sent in the meantime
+  const isLate = turns !== before; // it may know nothing of what was sent, or answered, in the meantime
   if (answer.outcome !== "kept") { say(answer.outcome); setTimeout(more, AGAIN); return; }
   say("");
   if (receive(answer.page, { isLate }) || isLate) more();
@@ -56,7 +57,7 @@ const send = (form) => {
   byId("notice").hidden = true;
   byId("announcement").textContent = "";
   document.dispatchEvent(new CustomEvent("task:sent", { detail: assignment }));
-  sends++;
+  turns++;
   sent.add(assignment);
   left.set(assignment, hand.advance());
   outbox.add(entry);
@@ -65,7 +66,7 @@ let isUndoing = false;
 const undo = async (form) => {
   if (isUndoing) return;
   isUndoing = true;
-  sends++;
+  turns++;
   await outbox.flush();
   const answer = outbox.unsent().length ? { outcome: "waiting" } : await ask(form.getAttribute("action"), { body: new FormData(form) });
   isUndoing = false;
@@ -73,7 +74,7 @@ const undo = async (form) => {
   if (answer.outcome !== "kept") return;
   const reopened = answer.page.querySelector("#task[data-assignment]");
   reopened?.remove();
-  receive(answer.page);
+  answered(answer.page);
   if (reopened) comeBack(reopened);
 };
 const acknowledge = async (form) => {
@@ -82,7 +83,7 @@ const acknowledge = async (form) => {
   body.append("ahead", "1");
   const answer = await ask(form.getAttribute("action"), { body });
   say(answer.outcome === "kept" ? "" : answer.outcome);
-  if (answer.outcome === "kept" && receive(answer.page)) more();
+  if (answer.outcome === "kept" && answered(answer.page)) more();
 };
 const SENDERS = { undo, acknowledge };
 document.addEventListener("submit", (event) => {
@@ -98,7 +99,7 @@ outbox.open({
     ...[...new Set([...hand.ids(), ...others])].map((id) => ["held", id]),
     ...(entry.project === project && hand.wantsMore() ? [["ahead", "1"]] : []),
   ],
-  kept: (entry, page) => { left.delete(entry.assignment); if (entry.project === project) receive(page); },
+  kept: (entry, page) => { left.delete(entry.assignment); if (entry.project === project) answered(page); },
   change: (entry, page) => { left.delete(entry.assignment); comeBack(page.getElementById("task")); },
   refused: (entry) => {
     say("refused");

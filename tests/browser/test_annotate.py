@@ -1,6 +1,8 @@
 """The task page as people use it: by keyboard alone, by mouse, on a phone, without JavaScript, when things go wrong."""
 
-from playwright.sync_api import Page, expect
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
 
 from annotation import actions
 from annotation.models import Assignment, Judgment, Project, User
@@ -13,6 +15,15 @@ ANNOTATE = "/projects/support-replies/annotate/"
 
 def number_of_today(page: Page, number: int) -> None:
     expect(page.locator(".task-bar")).to_contain_text(f"{number} of 40 today")
+
+
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Waits until requests that a test holds back have arrived; events come only while the page is being waited for."""
+    for _ in range(1000):
+        if holds():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("what was waited for did not come within 20 seconds")
 
 
 def said(user: User) -> list[tuple[int | None, bool]]:
@@ -190,6 +201,31 @@ def test_new_guidelines_are_in_the_drawer_at_once(open_page: OpenPage, project: 
     expect(page.locator("#guidelines")).to_be_hidden()
     page.keyboard.press("1")
     page.keyboard.press("Enter")
+    number_of_today(page, 1)
+
+
+def test_an_answer_that_was_overtaken_does_not_take_the_count_back(
+    open_page: OpenPage, project: Project, alice: User
+) -> None:
+    """The question for one more task leaves before the judgment and its answer comes back after the judgment's."""
+    page = open_page(alice)
+    ahead: list[Route] = []
+    judged: list[Route] = []
+    page.route("**/annotate/?*", lambda route: ahead.append(route))
+    page.route("**/judge/", lambda route: judged.append(route))
+    page.goto(ANNOTATE)
+    until(page, lambda: len(ahead) == 1)
+    actions.publish_guidelines(project, text="Be **brief** from now on.", by=None)
+    with page.expect_response("**/annotate/?*"):
+        ahead[0].continue_()  # brings the news, not a task: the next question goes out with the judgment
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    until(page, lambda: len(ahead) == 2 and len(judged) == 1)
+    old = ahead[1].fetch()
+    judged[0].continue_()
+    number_of_today(page, 1)
+    ahead[1].fulfill(response=old)
+    until(page, lambda: len(ahead) == 3)  # it is asked again, because what came was old
     number_of_today(page, 1)
 
 
