@@ -1,7 +1,7 @@
 """Which answers of a project's prompts are asked about, when an admin makes tasks from what is there.
 
-The database does it in one statement, so that a hundred thousand tasks take seconds; the preview counts the same rows.
-Corrections are left out: they are kept as preferences over what they correct already.
+The database does it, thousands in a statement, so that a hundred thousand tasks take seconds; the preview counts the
+same rows. Corrections are left out: they are kept as preferences over what they correct already.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotation.models import Project, Response
+from annotation.progress import NOBODY, Telling
+
+PART = 5000
+"""Prompts whose tasks are made by one statement; in between the page hears how far it is."""
+MAX_ID = 2**63 - 1
 
 
 class Pairing(models.TextChoices):
@@ -87,6 +92,7 @@ WITH answer AS (
     SELECT response.id, response.prompt_id, response.source, response.content_hash
     FROM annotation_response response JOIN annotation_prompt prompt ON prompt.id = response.prompt_id
     WHERE prompt.project_id = %(project)s AND response.parent_id IS NULL
+      AND prompt.id BETWEEN %(first)s AND %(last)s
       AND (%(among)s::text[] = '{{}}' OR response.source = ANY(%(among)s::text[]))
 ), wanted AS ({wanted})
 """
@@ -145,10 +151,13 @@ def count(project: Project, asked: Asked) -> Counts:
     return Counts(*_row(COUNT, project, asked))
 
 
-def make(project: Project, asked: Asked, *, overlap: int, priority: int, making: int) -> int:
+def make(project: Project, asked: Asked, *, overlap: int, priority: int, making: int, telling: Telling = NOBODY) -> int:
     """Make the tasks that are not there yet; returns how many. The caller holds the project's lock."""
     check(project, asked)
-    (num,) = _row(MAKE, project, asked, overlap=overlap, priority=priority, making=making)
+    values, num = {"overlap": overlap, "priority": priority, "making": making}, 0
+    prompts = list(project.prompts.order_by("pk").values_list("pk", flat=True))
+    for part in telling.parts(prompts, PART):
+        num += _row(MAKE, project, asked, **values, first=part[0], last=part[-1])[0]
     return num
 
 
@@ -159,6 +168,8 @@ def _row(statement: str, project: Project, asked: Asked, **values: int) -> tuple
         "against": asked.against,
         "among": list(asked.among),
         "num_ranked": asked.num_ranked,
+        "first": 0,
+        "last": MAX_ID,
     }
     with connection.cursor() as cursor:
         cursor.execute(WITH.format(wanted=WANTED[asked.pairing]) + statement, named | values)

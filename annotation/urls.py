@@ -22,6 +22,7 @@ from annotation.views import (
     leaderboard,
     people,
     person,
+    progress,
     project,
     settings,
     task_making,
@@ -106,6 +107,7 @@ assignment_urls = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home.home, name="home"),
     path("account/keys/", keys.keys, name="keys"),
+    path("progress/<slug:work>/", progress.progress, name="progress"),
     path("projects/new/", project.project_new, name="project_new"),
     path("projects/<slug:slug>/", include(project_urls)),
     path("assignments/<int:pk>/", include(assignment_urls)),

@@ -112,6 +112,7 @@ class World:
             "uidb36": ("uidb36", "1"),
             "authenticator": ("pk", 1),
             "provider": ("provider_id", "none"),
+            "work": ("work", "export"),
         }
 
     def address(self, name: str, expected: Expected, **instead: Any) -> str:

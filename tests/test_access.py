@@ -84,6 +84,7 @@ EXPECTED = {
     "openid_connect_callback": Expected((404,) * 5, "provider"),
     "set_language": Expected((302,) * 5, method="post"),
     "annotation:home": Expected(EVERYBODY),
+    "annotation:progress": Expected((302,) * 5, "work"),  # a part of a page that waits
     "annotation:keys": Expected(EVERYBODY, post=EVERYBODY_SENDS),
     "annotation:project_new": Expected(INSTALLATION, post=INSTALLATION),
     "annotation:project": Expected(MEMBERS, "slug"),
@@ -159,7 +160,6 @@ EXPECTED = {
     "annotation:judgments": Expected(MEMBERS, "slug"),
     "training:dashboard": Expected(REVIEWERS, query="?project=support"),
     "training:freeze": Expected(ADMINS, "slug", post=ADMINS_SEND),
-    "training:freeze_progress": Expected(ADMINS_CHANGE, "slug"),
     "training:runs": Expected(EVERYBODY),  # an empty list for whoever reviews nothing
     "training:run_new": Expected(ADMINS, query="?project=support&kind=reward", post=ADMINS_SEND),
     "training:run": Expected(REVIEWERS, "run"),

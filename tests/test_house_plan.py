@@ -88,9 +88,8 @@ def test_the_web_half_of_training_meets_the_trainer_on_disk() -> None:
         if within(module, "torch", "transformers", "peft", "safetensors"):
             return False
         if within(module, "annotation"):
-            return within(
-                module, *(f"annotation.{door}" for door in ("models", "intake", "export", "webhooks", "simulation"))
-            )
+            doors = ("models", "intake", "export", "webhooks", "simulation", "progress")
+            return within(module, *(f"annotation.{door}" for door in doors))
         if within(module, "training.rlhf"):
             return within(module, "training.rlhf.config", "training.rlhf.memory", "training.rlhf.rundir")
         return True

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from annotation import export
 from annotation.models import AuditEntry, Judgment, Project, Prompt, Response, User, Verb
-from training import freezing
+from annotation.progress import NOBODY, Telling
 from training.models import ModelVersion, Run, Snapshot
 from training.rlhf.rundir import RunDir
 
@@ -69,12 +69,15 @@ def freeze(
     grading: export.Grading = "choice",
     kappa: float = 1.0,
     include_simulated: bool = True,
+    telling: Telling = NOBODY,
 ) -> Snapshot:
     """The project's judgments as they are now; ValueError with a sentence when there is nothing to train on."""
     splitter = Splitter(validation_share=validation_share, test_share=test_share, seed=seed)
     targets: dict[str, Any] = {"grading": grading, "kappa": kappa, "include_simulated": include_simulated}
     with _folder_to_fill() as folder:
-        with _one_moment(), freezing.telling(project) as telling:
+        with _one_moment():
+            # About: of several labels of two answers comes one line.
+            telling.expect(project.prompts.count() + Judgment.objects.votes().in_project(project).count())
             counts, judgments = _fill(folder, project, splitter, targets, telling)
         _refuse_nothing(counts)
         content_hash = _hash(folder)
@@ -206,7 +209,7 @@ def _demonstration_lines(project: Project, split_of: Mapping[int, str], *, inclu
 
 
 def _fill(
-    folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any], telling: freezing.Telling
+    folder: Path, project: Project, splitter: Splitter, targets: Mapping[str, Any], telling: Telling
 ) -> tuple[Line, set[int]]:
     """Write the three files; counts what they hold, and names the judgments they are made of."""
     hashes = Prompt.objects.filter(project=project).values_list("id", "content_hash")

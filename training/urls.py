@@ -64,7 +64,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("projects/<slug:slug>/freeze/", views.freeze, name="freeze"),
     path("projects/<slug:slug>/chat/", views.chats, name="chats"),
     path("projects/<slug:slug>/chat/<int:pk>/", include(chat_urls)),
-    path("projects/<slug:slug>/freeze/progress/", views.freeze_progress, name="freeze_progress"),
     path("runs/", views.runs, name="runs"),
     path("runs/new/", views.run_new, name="run_new"),
     path("runs/overlay/", views.overlay, name="overlay"),

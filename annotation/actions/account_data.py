@@ -6,11 +6,11 @@ Secrets stay out (password, keys of second factors, tokens' digests): they would
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -20,22 +20,25 @@ from django.db import models, transaction
 from django.db.models import F, Q
 
 from annotation.models import Assignment, AuditEntry, Draft, Judgment, Response, Task, User, Verb
+from annotation.progress import NOBODY, Telling
 
 SECRETS = {"password", "digest", "secret", "token", "key", "session_key", "data"}
 """Columns that are left out, also with a word and an underscore before; `data` holds the keys of second factors."""
 ELSEWHERE = {Judgment, Assignment, Response, EmailAddress, Authenticator, SocialAccount, UserSession, AuditEntry, Task}
 """Models that have a file of their own, or a part of account.json. Tasks say which questions were repeats."""
+PART = 1000
+"""Judgments read at once; in between the page hears how far it is."""
 UNTOLD = {"preferred_id", "is_swapped", "order", "frozen_at"}
 """Which answer has the lower number, and where it stood, would tell something of who wrote it: the text is given.
 What a snapshot took, and when, would tell votes from answers to gold tasks and repeats."""
 
 
 @transaction.atomic
-def export_account(user: User, *, by: User) -> bytes:
+def export_account(user: User, *, by: User, telling: Telling = NOBODY) -> bytes:
     """The zip file, and an entry in the audit log that it was made."""
     files: dict[str, Any] = {
         "account.json": account_of(user),
-        "judgments.json": list(judgments_of(user)),
+        "judgments.json": list(judgments_of(user, telling=telling)),
         "assignments.json": rows(Assignment.objects.filter(annotator=user).annotate(project=F("task__project__slug"))),
         "drafts.json": rows(Draft.objects.filter(assignment__annotator=user)),
         "responses.json": rows(Response.objects.filter(author=user)),
@@ -43,10 +46,10 @@ def export_account(user: User, *, by: User) -> bytes:
         "elsewhere.json": elsewhere(user),
     }
     AuditEntry.objects.record(Verb.ACCOUNT_EXPORTED, by=by, about=user)
-    into = io.BytesIO()
+    into, as_json = io.BytesIO(), DjangoJSONEncoder().default
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
-            archive.writestr(name, json.dumps(content, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1))
+            archive.writestr(name, orjson.dumps(content, default=as_json, option=orjson.OPT_INDENT_2))
     return into.getvalue()
 
 
@@ -60,18 +63,20 @@ def account_of(user: User) -> dict[str, Any]:
     }
 
 
-def judgments_of(user: User) -> Iterator[dict[str, Any]]:
+def judgments_of(user: User, *, telling: Telling = NOBODY) -> Iterator[dict[str, Any]]:
     """Every version of each, with what was rated, ranked and corrected."""
-    found = Judgment.objects.filter(annotator=user).annotate(project=F("task__project__slug")).order_by("id")
-    parts = found.select_related("preferred")
-    parts = parts.prefetch_related("ratings__criterion", "ranks__response", "corrections")
-    for judgment, row in zip(parts, rows(found), strict=True):
-        yield row | {
-            "preferred": judgment.preferred.text if judgment.preferred else None,
-            "ratings": {rating.criterion.key: rating.value for rating in judgment.ratings.all()},
-            "ranks": [{"rank": rank.rank, "text": rank.response.text} for rank in judgment.ranks.all()],
-            "corrections": [correction.text for correction in judgment.corrections.all()],
-        }
+    own = list(Judgment.objects.filter(annotator=user).order_by("id").values_list("pk", flat=True))
+    for part in telling.parts(own, PART):
+        found = Judgment.objects.filter(pk__among=part).annotate(project=F("task__project__slug")).order_by("id")
+        judgments = found.select_related("preferred")
+        judgments = judgments.prefetch_related("ratings__criterion", "ranks__response", "corrections")
+        for judgment, row in zip(judgments, rows(found), strict=True):
+            yield row | {
+                "preferred": judgment.preferred.text if judgment.preferred else None,
+                "ratings": {rating.criterion.key: rating.value for rating in judgment.ratings.all()},
+                "ranks": [{"rank": rank.rank, "text": rank.response.text} for rank in judgment.ranks.all()],
+                "corrections": [correction.text for correction in judgment.corrections.all()],
+            }
 
 
 def elsewhere(user: User) -> dict[str, list[dict[str, Any]]]:

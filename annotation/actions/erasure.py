@@ -41,8 +41,11 @@ from annotation.models import (
     User,
     Verb,
 )
+from annotation.progress import NOBODY, Telling
 from annotation.queue import release
 
+PART = 5000
+"""Rationales removed at once; in between the page hears how far it is."""
 KEPT: set[tuple[type[models.Model], str]] = {(Task, "reserved_for")}
 """Deleted with a person by the database's rule, but work all the same: a repeat holds a judgment."""
 
@@ -56,7 +59,7 @@ def last_admin_of(user: User) -> list[str]:
 
 
 @transaction.atomic
-def erase_account(user: User, *, by: User, with_texts: bool) -> User:
+def erase_account(user: User, *, by: User, with_texts: bool, telling: Telling = NOBODY) -> User:
     """Make the account a pseudonym. with_texts: what the person wrote goes too (see `_erase_texts`).
 
     Raises ValueError when a project, or the installation, would be left without an admin. There is no way back.
@@ -78,7 +81,7 @@ def erase_account(user: User, *, by: User, with_texts: bool) -> User:
     for membership in own:
         remove_member(membership, by=by)
     if with_texts:
-        _erase_texts(user)
+        _erase_texts(user, telling)
     pseudonym = _pseudonym(user)
     erase_traces(user, pseudonym=pseudonym, by=by)
     _end_sessions(user)
@@ -89,11 +92,13 @@ def erase_account(user: User, *, by: User, with_texts: bool) -> User:
     return user
 
 
-def _erase_texts(user: User) -> None:
+def _erase_texts(user: User, telling: Telling) -> None:
     """Rationales, notes on skipped tasks, and corrected answers that no task asks about: those would take others' work
     with them, and stay without an author."""
-    Judgment.objects.filter(annotator=user).update(rationale="")
-    Assignment.objects.filter(annotator=user).update(skip_note="")
+    explained = Judgment.objects.filter(annotator=user).exclude(rationale="").order_by("pk")
+    for part in telling.parts(list(explained.values_list("pk", flat=True)), PART):
+        Judgment.objects.filter(pk__among=part).update(rationale="")
+    Assignment.objects.filter(annotator=user).exclude(skip_note="").update(skip_note="")
     written = Response.objects.filter(author=user, source=Response.CORRECTION)
     asked = Q(pk__in=Task.objects.values("response_a")) | Q(pk__in=Candidate.objects.values("response"))
     asked |= Q(pk__in=Task.objects.exclude(response_b=None).values("response_b"))

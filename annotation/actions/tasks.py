@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import math
 from typing import Any
 
@@ -16,6 +15,7 @@ from django.utils.translation import gettext as _
 from annotation import controls, intake, pairing
 from annotation.models import AuditEntry, Gold, Judgment, Making, Membership, Project, Task, User, Verb
 from annotation.models.work import JudgmentQuerySet
+from annotation.progress import NOBODY, Telling
 
 CHUNK = 5000
 """Tasks changed in one transaction: their rows are locked until it ends, and the queue passes over them meanwhile."""
@@ -29,7 +29,9 @@ REPEATS = "repeats"
 """The kind of a making that asks people again."""
 
 
-def make_tasks(project: Project, asked: pairing.Asked, *, by: User, overlap: int, priority: int) -> Making | None:
+def make_tasks(
+    project: Project, asked: pairing.Asked, *, by: User, overlap: int, priority: int, telling: Telling = NOBODY
+) -> Making | None:
     """Ask about the answers that are there; what was asked before is left as it is. None: nothing is new.
 
     Raises ValueError with a sentence when the pairing needs sources, or criteria, that are not there.
@@ -41,7 +43,9 @@ def make_tasks(project: Project, asked: pairing.Asked, *, by: User, overlap: int
     with transaction.atomic():
         intake.lock(project)
         making = Making.objects.create(project=project, kind=asked.pairing, settings=settings, created_by=by)
-        making.num_tasks = pairing.make(project, asked, overlap=overlap, priority=priority, making=making.pk)
+        making.num_tasks = pairing.make(
+            project, asked, overlap=overlap, priority=priority, making=making.pk, telling=telling
+        )
         if not making.num_tasks:
             making.delete()
             return None
@@ -63,6 +67,7 @@ def change_tasks(
     is_withdrawn: bool | None = None,
     priority: int | None = None,
     overlap: int | None = None,
+    telling: Telling = NOBODY,
 ) -> int:
     """Change what is not None; returns how many tasks this is about.
 
@@ -79,9 +84,8 @@ def change_tasks(
     if overlap is not None:
         changes["overlap"] = Greatest(overlap, F("num_judged") + F("num_leased"))
     verb = {True: Verb.TASKS_WITHDRAWN, False: Verb.TASKS_RESTORED, None: Verb.TASKS_CHANGED}[is_withdrawn]
-    ids = iter(list(tasks.order_by("pk").values_list("pk", flat=True)))
     total = 0
-    while chunk := list(itertools.islice(ids, CHUNK)):
+    for chunk in telling.parts(list(tasks.order_by("pk").values_list("pk", flat=True)), CHUNK):
         with transaction.atomic():
             num = Task.objects.filter(pk__in=chunk, project=project).update(**changes)
             if num:
@@ -91,7 +95,7 @@ def change_tasks(
 
 
 @transaction.atomic
-def ask_again(project: Project, *, by: User, share: float) -> Making:
+def ask_again(project: Project, *, by: User, share: float, telling: Telling = NOBODY) -> Making:
     """Ask people again, in another order, what they said of a share (0 to 1) of their tasks, drawn at random.
 
     Only people at work are asked, and each judgment once. Raises ValueError with a sentence when there is none left.
@@ -103,7 +107,7 @@ def ask_again(project: Project, *, by: User, share: float) -> Making:
     if not drawn:
         raise ValueError(_("Nobody can be asked again: nothing was judged yet that was not repeated already."))
     making = Making.objects.create(project=project, kind=REPEATS, settings={"share": share}, created_by=by)
-    making.num_tasks = controls.make_repeats(drawn, making=making.pk)
+    making.num_tasks = sum(controls.make_repeats(part, making=making.pk) for part in telling.parts(drawn, CHUNK))
     making.save(update_fields=["num_tasks"])
     AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=making.kind, tasks=making.num_tasks)
     return making

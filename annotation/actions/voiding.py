@@ -16,7 +16,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotation.models import AuditEntry, Event, Judgment, Membership, Project, Task, User, Verb, Voiding
+from annotation.progress import NOBODY, Telling
 from annotation.webhooks import announce
+
+PART = 5000
+"""Tasks whose judgments one statement changes; in between the page hears how far it is."""
 
 VOID = """
 WITH voided AS (
@@ -33,7 +37,7 @@ RESTORE = """
 WITH restored AS (
     UPDATE annotation_judgment judgment SET is_current = TRUE, voiding_id = NULL
     FROM annotation_task task
-    WHERE judgment.voiding_id = %(voiding)s AND task.id = judgment.task_id
+    WHERE judgment.voiding_id = %(voiding)s AND task.id = judgment.task_id AND task.id = ANY(%(tasks)s)
       AND task.overlap > task.num_judged + task.num_leased
       AND NOT EXISTS (SELECT FROM annotation_judgment newer WHERE newer.is_current
                       AND newer.task_id = judgment.task_id AND newer.annotator_id = judgment.annotator_id)
@@ -73,6 +77,7 @@ def void_judgments(
     reason: str,
     since: datetime.datetime | None = None,
     until: datetime.datetime | None = None,
+    telling: Telling = NOBODY,
 ) -> Voiding:
     """Take the person's judgments in this project out of the count: all, or those from `since` to before `until`.
 
@@ -95,9 +100,7 @@ def void_judgments(
         "since": since or FIRST,
         "until": until or LAST,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(VOID, {**values, "tasks": tasks})
-        num = cursor.rowcount
+    num = sum(_carry_out(VOID, {**values, "tasks": part}) for part in telling.parts(tasks, PART))
     if not num:
         raise ValueError(_("There is nothing to void: no label of that person counts in that time."))
     announce(project, Event.JUDGMENTS_VOIDED, voiding=voiding.pk, annotator=annotator.username, num_judgments=num)
@@ -108,7 +111,7 @@ def void_judgments(
 
 
 @transaction.atomic
-def restore(voiding: Voiding, *, by: User) -> Restored:
+def restore(voiding: Voiding, *, by: User, telling: Telling = NOBODY) -> Restored:
     """Let the voided judgments count again where their places are still free; the others stay as they are.
 
     May be repeated, when places have become free again.
@@ -116,10 +119,10 @@ def restore(voiding: Voiding, *, by: User) -> Restored:
     _lock(voiding.project, voiding.annotator)
     judgments = Judgment.objects.filter(voiding=voiding)
     tasks = Task.objects.select_for_update(no_key=True).filter(pk__in=judgments.values("task")).order_by("pk")
-    num_voided = len(tasks.values_list("pk", flat=True))
-    with connection.cursor() as cursor:
-        cursor.execute(RESTORE, {"voiding": voiding.pk})
-        num_restored = cursor.rowcount
+    voided = list(tasks.values_list("pk", flat=True))
+    num_restored = sum(
+        _carry_out(RESTORE, {"voiding": voiding.pk, "tasks": part}) for part in telling.parts(voided, PART)
+    )
     voiding.restored_at = timezone.now()
     voiding.save(update_fields=["restored_at"])
     announce(
@@ -128,12 +131,19 @@ def restore(voiding: Voiding, *, by: User) -> Restored:
         voiding=voiding.pk,
         annotator=voiding.annotator.username,
         num_judgments=num_restored,
-        num_left=num_voided - num_restored,
+        num_left=len(voided) - num_restored,
     )
     AuditEntry.objects.record(
         Verb.LABELS_RESTORED, by=by, project=voiding.project, about=voiding.annotator, num=num_restored
     )
-    return Restored(num_restored, num_voided - num_restored)
+    return Restored(num_restored, len(voided) - num_restored)
+
+
+def _carry_out(statement: str, values: dict[str, Any]) -> int:
+    """Returns how many rows it changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.rowcount)
 
 
 def _lock(project: Project, annotator: User) -> None:

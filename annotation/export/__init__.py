@@ -6,7 +6,7 @@ Only what counts leaves: the newest version of each judgment that was not undone
 from annotation.export.batches import at_one_moment
 from annotation.export.files import CONTENT_TYPES, FILE_TYPES, FileType, check_type, encoded
 from annotation.export.layouts import LAYOUTS, Layout
-from annotation.export.lines import FORMATS, FileFormat, lines
+from annotation.export.lines import FORMATS, FileFormat, lines, num_lines
 from annotation.export.pairs import ORIGINS, Origin, Preference
 from annotation.export.preferences import preferences
 from annotation.export.records import (
@@ -42,6 +42,7 @@ __all__ = [
     "encoded",
     "judgments",
     "lines",
+    "num_lines",
     "preferences",
     "ratings",
 ]

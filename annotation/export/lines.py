@@ -16,7 +16,7 @@ from annotation.export.records import RawJudgment, corrections, judgments, ratin
 from annotation.export.targets import Grading
 from annotation.export.tools import argilla, battles, label_studio
 from annotation.export.trees import open_assistant
-from annotation.models import Project, Response
+from annotation.models import Judgment, Project, Response
 
 Line = dict[str, Any]
 FileFormat = Literal[
@@ -73,6 +73,15 @@ def lines(
     if format == "open_assistant":
         return open_assistant(project, include_simulated=include_simulated)
     raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")
+
+
+def num_lines(project: Project, format: FileFormat) -> int:
+    """About how many lines that will be: at most so many of most formats, and counted without reading any."""
+    if format in ("prompts", "open_assistant", "ultrafeedback"):
+        return project.prompts.count()
+    if format in ("preferences", "kto", "label_studio", "argilla"):
+        return project.tasks.filter(num_judged__gt=0).count() * (2 if format == "kto" else 1)
+    return Judgment.objects.counted().in_project(project).count()
 
 
 def _answer(text: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from annotation import actions
 from annotation.models import Membership, User
+from annotation.progress import Work, telling
 from annotation.views.access import PersonRequest, person_required
 
 PAGE_SIZE = 50
@@ -83,7 +84,9 @@ def account(request: PersonRequest, pk: int | None = None) -> HttpResponse:
 @require_POST
 def account_export(request: PersonRequest, pk: int | None = None) -> HttpResponse:
     user = whose(request, pk)
-    response = HttpResponse(actions.export_account(user, by=request.user), content_type="application/zip")
+    with telling(Work.ACCOUNT_DATA, request.user) as told:
+        data = actions.export_account(user, by=request.user, telling=told)
+    response = HttpResponse(data, content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="plumbline-{timezone.localdate():%Y-%m-%d}.zip"'
     return response
 
@@ -95,7 +98,8 @@ def account_erase(request: PersonRequest, pk: int | None = None) -> HttpResponse
     form = EraseForm(request, user)
     if form.is_valid():
         try:
-            actions.erase_account(user, by=request.user, with_texts=form.cleaned_data["with_texts"])
+            with telling(Work.ERASURE, request.user) as told:
+                actions.erase_account(user, by=request.user, with_texts=form.cleaned_data["with_texts"], telling=told)
         except ValueError as error:
             form.add_error(None, str(error))
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import orjson
 from django.db import transaction
@@ -11,9 +13,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from annotation.export import CONTENT_TYPES, at_one_moment, check_type, encoded, lines
+from annotation.export import CONTENT_TYPES, at_one_moment, check_type, encoded, lines, num_lines
 from annotation.forms.doors import ExportForm, file_name
-from annotation.models import AuditEntry, Project, Role, Verb
+from annotation.models import AuditEntry, Project, Role, User, Verb
+from annotation.progress import Work, telling
 from annotation.views.access import PersonRequest, person_required, project_for
 
 SHOWN = 5
@@ -64,10 +67,23 @@ def export_file(request: PersonRequest, slug: str) -> HttpResponseBase:
     kind = "application/gzip" if chosen["gz"] else CONTENT_TYPES[chosen["file_type"]]
     # Begun by the server that writes it, after this request's own transactions are over: it holds one of its own.
     rows = at_one_moment(lines(project, **form.settings))
-    pieces = encoded(rows, format=chosen["format"], file_type=chosen["file_type"], packed=chosen["gz"])
+    about = num_lines(project, chosen["format"])
+    pieces = encoded(
+        told(rows, to=request.user, about=about),
+        format=chosen["format"],
+        file_type=chosen["file_type"],
+        packed=chosen["gz"],
+    )
     response = StreamingHttpResponse(pieces, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{file_name(project, chosen)}"'
     return response
+
+
+def told(rows: Iterable[Any], *, to: User, about: int) -> Iterator[Any]:
+    """The rows as they are; the page hears how many of about so many there were."""
+    with telling(Work.EXPORT, to) as said:
+        said.expect(about)
+        yield from said.passing(rows)
 
 
 def first_lines(project: Project, form: ExportForm) -> list[str]:

@@ -18,6 +18,7 @@ from annotation.agreement.shares import Share, share
 from annotation.controls import is_right
 from annotation.forms import ControlsForm, GoldForm, GoldPairForm, RepeatsForm
 from annotation.models import Gold, Judgment, Project, Role, Task
+from annotation.progress import Work, telling
 from annotation.views.access import PersonRequest, person_required, project_for
 
 PAGE_SIZE = 50
@@ -71,7 +72,9 @@ def repeats(request: PersonRequest, slug: str) -> HttpResponse:
     form = RepeatsForm(request.POST)
     if form.is_valid():
         try:
-            making = ask_again(project, by=request.user, share=form.cleaned_data["percent"] / 100)
+            with telling(Work.TASKS, request.user) as told:
+                share = form.cleaned_data["percent"] / 100
+                making = ask_again(project, by=request.user, share=share, telling=told)
         except ValueError as error:
             form.add_error(None, str(error))
         else:

@@ -16,6 +16,7 @@ from annotation import actions
 from annotation.agreement.shares import Share
 from annotation.forms import VoidForm
 from annotation.models import Assignment, Membership, Project, Role, Voiding
+from annotation.progress import Work, telling
 from annotation.quality import Figure, Person, Week, nobody, people_of, weeks_of, whole_of
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
@@ -63,9 +64,11 @@ def void(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
         context = {"project": project, "role": Role.ADMIN, "membership": membership, "form": form, "num": num}
         return render(request, "annotation/person_void.html", context)
     try:
-        voiding = actions.void_judgments(
-            project, annotator=membership.user, by=request.user, reason=form.cleaned_data["reason"], **form.period
-        )
+        with telling(Work.VOIDING, request.user) as told:
+            voiding = actions.void_judgments(
+                project, annotator=membership.user, by=request.user, telling=told,
+                reason=form.cleaned_data["reason"], **form.period,
+            )  # fmt: skip
     except ValueError as error:
         form.add_error(None, str(error))
         return render(request, "annotation/person.html", page_of(project, membership, form), status=422)
@@ -80,7 +83,8 @@ def void(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
 def restore(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
     voiding = get_object_or_404(project.voidings.select_related("project", "annotator"), pk=pk)
-    restored = actions.restore(voiding, by=request.user)
+    with telling(Work.VOIDING, request.user) as told:
+        restored = actions.restore(voiding, by=request.user, telling=told)
     sentence = ngettext("%(num)d label counts again.", "%(num)d labels count again.", restored.num_restored)
     messages.success(request, sentence % {"num": restored.num_restored})
     if restored.num_left:

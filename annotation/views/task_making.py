@@ -12,6 +12,7 @@ from annotation.actions.tasks import make_tasks
 from annotation.forms import NewTasksForm
 from annotation.models import Role
 from annotation.pairing import count
+from annotation.progress import Work, telling
 from annotation.views.access import PersonRequest, person_required, project_for
 
 
@@ -24,9 +25,11 @@ def tasks_new(request: PersonRequest, slug: str) -> HttpResponse:
     form = NewTasksForm(data if "what" in data or request.method == "POST" else None, project=project)
     if request.method == "POST" and form.is_valid():
         values = form.cleaned_data
-        making = make_tasks(
-            project, form.asked(), by=request.user, overlap=values["overlap"], priority=values["priority"]
-        )
+        with telling(Work.TASKS, request.user) as told:
+            making = make_tasks(
+                project, form.asked(), by=request.user, telling=told,
+                overlap=values["overlap"], priority=values["priority"],
+            )  # fmt: skip
         if making is None:
             form.add_error(None, _("Nothing new: all of this was asked already, or there are no such answers."))
         else:

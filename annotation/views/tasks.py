@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation.actions.tasks import change_tasks
 from annotation.forms import TaskChangeForm, TaskFilterForm
 from annotation.models import Project, Prompt, Role, Task
+from annotation.progress import Work, telling
 from annotation.views.access import PersonRequest, person_required, project_for
 
 PAGE_SIZE = 50
@@ -37,7 +38,8 @@ def tasks_change(request: PersonRequest, slug: str) -> HttpResponse:
     chosen = listed(project, TaskFilterForm(request.GET, project=project))
     if not form.cleaned_data["all"]:
         chosen = project.tasks.filter(pk__in=form.cleaned_data["task"])
-    num = change_tasks(chosen, project=project, by=request.user, **form.changes())
+    with telling(Work.TASKS, request.user) as told:
+        num = change_tasks(chosen, project=project, by=request.user, telling=told, **form.changes())
     sentence = ngettext("%(num)d task is changed.", "%(num)d tasks are changed.", num) % {"num": num}
     messages.success(request, sentence) if num else messages.warning(request, _("No task was changed."))
     return redirect(f"{reverse('annotation:tasks', args=[slug])}?{request.GET.urlencode()}")

@@ -34,7 +34,7 @@ NO_PAGES = {
     "mfa_download_recovery_codes": "a file",
     "annotation:api_unknown": "for programs",
     "training:review_next": "leads to a pair",
-    "training:freeze_progress": "a part of the page that waits",
+    "annotation:progress": "a part of the page that waits",
 }
 UNFOLD = "() => document.querySelectorAll('main details').forEach((folded) => { folded.open = true; })"
 REFUSED_BY_A_SERVICE = "socialaccount_login_error"

@@ -1,4 +1,4 @@
-"""A click on a curve leads to its step, and a freeze says how far it is while its page waits, in a real browser."""
+"""A click on a curve leads to its step; a freeze and a download say how far they are while a page waits for them."""
 
 import re
 import threading
@@ -9,9 +9,12 @@ import pytest
 from playwright.sync_api import expect
 
 from annotation.models import Project, User
+from annotation.progress import Progress, Work
+from annotation.views import exports
+from annotation.views import progress as progress_page
 from tests.browser.conftest import OpenPage
 from tests.training import rows
-from training import freezing, snapshots
+from training import snapshots
 
 
 @pytest.fixture(autouse=True)
@@ -46,19 +49,44 @@ def test_a_freeze_is_followed_while_its_page_waits(
     """
     rows.label(project, by=alice, prompts=rows.prompts(project, 12))
     asked = threading.Semaphore(0)
-    read, remember = freezing.read, snapshots.remember_uses
+    read, remember = progress_page.read, snapshots.remember_uses
 
-    def counted(project: Project) -> freezing.Progress | None:
+    def counted(work: Work, user: User) -> Progress | None:
         asked.release()
-        return read(project)
+        return read(work, user)
 
     def held(*values: Any) -> int:
         assert asked.acquire(timeout=60) and asked.acquire(timeout=60)
         return remember(*values)
 
-    monkeypatch.setattr(freezing, "read", counted)
+    monkeypatch.setattr(progress_page, "read", counted)
     monkeypatch.setattr(snapshots, "remember_uses", held)
     page = open_page(carol)
     page.goto(f"/projects/{project.slug}/freeze/")
     page.locator("main form[method=post] button.primary").click()
     page.wait_for_url("**/runs/new/**")
+
+
+def test_a_download_is_followed_on_its_page(
+    open_page: OpenPage, project: Project, carol: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is kept from beginning until the page has asked twice; the page stays, and hears when it is over."""
+    asked = threading.Semaphore(0)
+    read, about = progress_page.read, exports.num_lines
+
+    def counted(work: Work, user: User) -> Progress | None:
+        asked.release()
+        return read(work, user)
+
+    def held(*values: Any) -> int:
+        assert asked.acquire(timeout=60) and asked.acquire(timeout=60)
+        return about(*values)
+
+    monkeypatch.setattr(progress_page, "read", counted)
+    monkeypatch.setattr(exports, "num_lines", held)
+    page = open_page(carol)
+    page.goto(f"/projects/{project.slug}/export/?format=prompts")
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.path().read_text(encoding="utf-8").count("\n") == 14
+    expect(page.locator(".waits")).to_have_text("Done.")

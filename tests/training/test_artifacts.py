@@ -8,7 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import translation
 
+from annotation import progress
 from annotation.models import AuditEntry, Project, User
+from annotation.progress import Work
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training import actions, archives, artifacts
@@ -55,10 +57,14 @@ def test_no_run_starts_from_changed_files(run: Run) -> None:
     assert not (run.folder / "config.json").exists(), "the trainer was not reached"
 
 
-def test_a_download_holds_the_files_and_the_card(admin: Client, base: ModelVersion, tmp_path: Path) -> None:
+def test_a_download_holds_the_files_and_the_card(admin: Client, base: ModelVersion, dana: User, tmp_path: Path) -> None:
     answer = admin.post(f"/models/{base.pk}/download/")
     assert answer.status_code == 200 and answer["Content-Type"] == "application/x-tar"
-    with tarfile.open(fileobj=io.BytesIO(answer.getvalue())) as archive:
+    whole = answer.getvalue()
+    assert int(answer["Content-Length"]) == len(whole), "a browser says by it how long the rest takes"
+    told = progress.read(Work.MODEL, dana)
+    assert told is not None and told.is_over and told.done == told.total > 0, "of the checksum, which comes first"
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
         archive.extractall(tmp_path / "out", filter="data")
     out = tmp_path / "out" / "starter"
     card = (out / "README.md").read_text()
@@ -88,6 +94,7 @@ def test_a_tar_is_whole_at_every_size(tmp_path: Path, size: int) -> None:
         found = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
     assert found == {"m/README.md": b"card", "m/a/weights": b"x" * size, "m/z": b"last"}
     assert len(whole) % tarfile.RECORDSIZE == 0
+    assert len(whole) == archives.size_of(tmp_path, name="m", extra={"README.md": b"card"})
 
 
 def test_a_version_that_is_used_stays(project: Project, dana: User) -> None:

@@ -1,8 +1,12 @@
 """/projects/<slug>/freeze/: what there is to freeze, and the snapshot made of it."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from django.test import Client
 
+from annotation import progress
 from annotation.models import Project, User
 from tests.training import rows
 from tests.training.fence import Cast, check
@@ -36,6 +40,24 @@ def test_it_works(admin: Client, labelled: Project, dana: User) -> None:
     assert (snapshot.counts["pairs"], snapshot.num_simulated, snapshot.created_by) == (18, 6, dana)
     assert answer["Location"] == f"/runs/new/?project=support&kind=reward&snapshot={snapshot.pk}"
     assert (snapshot.folder / "preferences.jsonl").read_text().count("\n") == 18
+
+
+def test_it_tells_how_far_it_is(
+    admin: Client, labelled: Project, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.VAR_DIR = tmp_path
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+    pages: list[str] = []
+    advance = progress.Telling.advance
+
+    def asked(self: progress.Telling, steps: int = 1) -> None:
+        advance(self, steps)
+        pages.append(admin.get("/progress/freeze/", **{"HTTP_HX-Request": "true"}).content.decode())
+
+    monkeypatch.setattr(progress.Telling, "advance", asked)
+    admin.post("/projects/support/freeze/", {**SHARES, "include_simulated": "on"})
+    assert len(pages) == 20 + 18, "a step a prompt and a pair"
+    assert 'max="38" value="38"' in pages[-1] and 'max="38" value="1"' in pages[0]
 
 
 def test_fence(cast: Cast) -> None:

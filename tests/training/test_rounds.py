@@ -8,10 +8,12 @@ from django.test import Client
 
 from annotation import actions as labelling
 from annotation.models import AuditEntry, Project, Prompt, Task, User
+from annotation.progress import Work, read, telling
 from annotation.queue import claim
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training import actions
+from training.actions import rounds
 from training.models import Generation, ModelVersion, Round
 from training.win_rates import WinRate, win_rates
 
@@ -57,6 +59,24 @@ def test_a_round_asks_by_chance_and_by_doubt(
     assert doubtful == set([prompt.pk for prompt in prompts if prompt.pk not in by_chance][:6])
     assert made.making and made.making.num_tasks == 10
     assert AuditEntry.objects.filter(verb="tasks.created", actor=dana, subject="round 1").exists()
+
+
+def test_asked_in_parts_it_is_the_same_round_and_tells(
+    versions: tuple[ModelVersion, ModelVersion], dana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter, tuned = versions
+    whole = published(tuned, starter)
+    drawn = list(whole.questions.order_by("pk").values_list("task__prompt", "is_random"))
+    made = whole.making
+    assert made and made.num_tasks == 10
+    made.tasks.all().delete()
+    monkeypatch.setattr(rounds, "PART", 3)
+    with telling(Work.ROUND, dana) as told:
+        again = published(tuned, starter, telling=told)
+    assert list(again.questions.order_by("pk").values_list("task__prompt", "is_random")) == drawn
+    assert again.making and again.making.num_tasks == again.making.tasks.count() == 10
+    heard = read(Work.ROUND, dana)
+    assert heard is not None and (heard.done, heard.total) == (10, 10)
 
 
 def test_what_was_asked_before_is_part_of_the_round_and_not_asked_again(

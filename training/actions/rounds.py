@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models import Max
@@ -10,12 +11,15 @@ from django.utils.translation import gettext as _
 
 from annotation.intake import content
 from annotation.models import AuditEntry, Making, Task, User, Verb
+from annotation.progress import NOBODY, Telling
 from training.actions.runs import POLICIES
 from training.asking import Found, Pair, choose, pairs_between
 from training.models import ModelVersion, Round, RoundTask
 
 ROUND = "round"
 """The kind of the making that holds a round's tasks together."""
+PART = 2000
+"""Questions asked at once; in between the page hears how far it is."""
 
 
 @transaction.atomic
@@ -29,6 +33,7 @@ def publish_round(
     seed: int = 0,
     overlap: int | None = None,
     priority: int = 0,
+    telling: Telling = NOBODY,
 ) -> Round:
     """Ask people which answers are better, the version's or the opponent's (itself: its own other answers).
 
@@ -56,7 +61,11 @@ def publish_round(
     pairs = [*((pair, True) for pair in chosen.by_chance), *((pair, False) for pair in chosen.by_doubt)]
     # Mixed, so that whoever stops halfway has judged some of both.
     random.Random(f"{seed}/order").shuffle(pairs)
-    num_new = _ask(round_, pairs, overlap=overlap, priority=priority)
+    num_new = sum(_ask(round_, part, overlap=overlap, priority=priority) for part in telling.parts(pairs, PART))
+    making = round_.making
+    assert making
+    making.num_tasks = num_new
+    making.save(update_fields=["num_tasks"])
     AuditEntry.objects.record(Verb.TASKS_CREATED, by=by, project=project, subject=f"round {last + 1}", tasks=num_new)
     return round_
 
@@ -86,7 +95,7 @@ def _check(version: ModelVersion, opponent: ModelVersion) -> None:
             )
 
 
-def _ask(round_: Round, pairs: list[tuple[Pair, bool]], *, overlap: int | None, priority: int) -> int:
+def _ask(round_: Round, pairs: Sequence[tuple[Pair, bool]], *, overlap: int | None, priority: int) -> int:
     """The tasks of these pairs, each with whether it was drawn by chance; returns how many are new."""
     tasks = [
         content.comparison_of(
@@ -103,7 +112,4 @@ def _ask(round_: Round, pairs: list[tuple[Pair, bool]], *, overlap: int | None, 
         batch_size=5000,
     )
     Task.objects.filter(pk__in=added.created).update(making=round_.making)
-    assert round_.making
-    round_.making.num_tasks = len(added.created)
-    round_.making.save(update_fields=["num_tasks"])
     return len(added.created)

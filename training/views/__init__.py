@@ -4,7 +4,7 @@ from training.views.chats import chat, chat_again, chat_say, chat_stop, chat_vot
 from training.views.compare import compare
 from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
-from training.views.freeze import freeze, freeze_progress
+from training.views.freeze import freeze
 from training.views.lineage import answer, snapshot, task_uses
 from training.views.models import (
     model,
@@ -47,7 +47,6 @@ __all__ = [
     "compare_tokens",
     "dashboard",
     "freeze",
-    "freeze_progress",
     "model",
     "model_card",
     "model_card_file",

@@ -6,10 +6,11 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from annotation.models import Judgment, Project, Role
-from training import freezing, snapshots
+from annotation.progress import Work, telling
+from training import snapshots
 from training.forms import FreezeForm
 from training.models import Run
 from training.views.requests import PersonRequest, find_project
@@ -22,7 +23,8 @@ def freeze(request: PersonRequest, slug: str) -> HttpResponse:
     form = FreezeForm(request.POST or None)
     if form.is_valid():
         try:
-            snapshot = snapshots.freeze(project, by=request.user, **form.cleaned_data)
+            with telling(Work.FREEZE, request.user) as told:
+                snapshot = snapshots.freeze(project, by=request.user, telling=told, **form.cleaned_data)
         except ValueError as error:
             form.add_error(None, str(error))
         else:
@@ -35,16 +37,6 @@ def freeze(request: PersonRequest, slug: str) -> HttpResponse:
         "snapshots": project.snapshots.with_changes().select_related("created_by")[:5],
     }
     return render(request, "training/freeze.html", context, status=422 if form.errors else 200)
-
-
-@login_required
-@require_safe
-def freeze_progress(request: PersonRequest, slug: str) -> HttpResponse:
-    """How far the freeze is that somebody has begun in this project."""
-    project = find_project(request, slug, role=Role.ADMIN)
-    if not request.htmx:  # a part of the page that waits, and no page of its own
-        return redirect("training:freeze", slug=project.slug)
-    return render(request, "training/_freezing.html", {"project": project, "progress": freezing.read(project)})
 
 
 def counts(project: Project) -> dict[str, int]:

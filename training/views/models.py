@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation.models import AuditEntry, Project, Role, Verb
+from annotation.progress import Work, telling
 from training import actions, archives, artifacts, reports
 from training.forms import PromoteForm, PushForm
 from training.model_card import markdown, sections
@@ -126,7 +127,9 @@ def model_download(request: PersonRequest, pk: int) -> HttpResponseBase:
                 _("%(version)s is a model of a hub: download %(location)s there.")
                 % {"version": version, "location": version.location}
             )
-        artifacts.verify(version)
+        with telling(Work.MODEL, request.user) as told:
+            told.expect(artifacts.num_pieces(version.folder))
+            artifacts.verify(version, between=told.advance)
     except ValueError as error:
         messages.error(request, str(error))
         return redirect("training:model", pk=pk)
@@ -136,11 +139,12 @@ def model_download(request: PersonRequest, pk: int) -> HttpResponseBase:
             checksum=version.checksum,
         )  # fmt: skip
     card = {"README.md": markdown(version).encode()}
-    return StreamingHttpResponse(
-        archives.tar_of(version.folder, name=version.name, extra=card),
-        content_type="application/x-tar",
-        headers={"Content-Disposition": f'attachment; filename="{version.name}.tar"'},
-    )
+    headers = {
+        "Content-Disposition": f'attachment; filename="{version.name}.tar"',
+        "Content-Length": str(archives.size_of(version.folder, name=version.name, extra=card)),
+    }
+    pieces = archives.tar_of(version.folder, name=version.name, extra=card)
+    return StreamingHttpResponse(pieces, content_type="application/x-tar", headers=headers)
 
 
 @login_required

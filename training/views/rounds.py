@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation.models import Role
+from annotation.progress import Work, telling
 from training import actions, asking
 from training.forms import RoundForm
 from training.models import ModelVersion
@@ -60,7 +61,8 @@ def round_new(request: PersonRequest, pk: int) -> HttpResponse:
 
 def _asked(request: PersonRequest, version: ModelVersion, values: dict[str, Any]) -> HttpResponseRedirect:
     share = values.pop("random_percent") / 100
-    made = actions.publish_round(version, by=request.user, random_share=share, **values)
+    with telling(Work.ROUND, request.user) as told:
+        made = actions.publish_round(version, by=request.user, random_share=share, telling=told, **values)
     num = made.num_random + made.num_doubtful
     said = ngettext("%(num)d question waits for people.", "%(num)d questions wait for people.", num)
     messages.success(request, said % {"num": num})
