@@ -2,8 +2,8 @@
 
     python -m tests.rlhf.killing FOLDER
 
-Of the runs FOLDER/KIND/*, the one called `whole` lives once, undisturbed; the others die at least once. Every life is
-a fork of this process, which has loaded the libraries and computed nothing, so a life costs its own work alone. What
+Of the runs FOLDER/KIND[-WHAT]/*, the one called `whole` lives once, undisturbed; the others die at least once. Every
+life is a fork of this process, which has loaded the libraries and computed nothing, so a life costs its own work alone. What
 kills is the kernel: a timer of processor time (SIGPROF, which nobody handles) anywhere; SIGKILL at a random call or
 return of any function, of Python or C, while a checkpoint is written; or the limit of a file's size (SIGXFSZ), which
 leaves half a file. Prints a line a death.
@@ -103,15 +103,16 @@ def kill_until_done(kind: str, run: Path, chance: random.Random, whole: Whole) -
         code, _ = live(kind, run, death if life < MOST_DEATHS else None)
         if code == 0:
             return
-        print(kind, run.name, signal.Signals(-code).name, *death, flush=True)  # noqa: T201
+        print(run.parent.name, run.name, signal.Signals(-code).name, *death, flush=True)  # noqa: T201
 
 
 def main(folder: Path) -> None:
     for runs in sorted(folder.iterdir()):
-        code, whole = live(runs.name, runs / "whole", None)
+        kind = runs.name.split("-")[0]
+        code, whole = live(kind, runs / "whole", None)
         assert code == 0, code
         for run in sorted(set(runs.iterdir()) - {runs / "whole"}):
-            kill_until_done(runs.name, run, random.Random(f"{runs.name}/{run.name}"), whole)
+            kill_until_done(kind, run, random.Random(f"{runs.name}/{run.name}"), whole)
 
 
 if __name__ == "__main__":

@@ -14,24 +14,28 @@ import torch
 from safetensors.torch import load_file
 
 from tests.rlhf.nano import demonstration_lines, environment, events_of, make_run, preference_lines, user
-from training.rlhf.model import load_tokenizer, new_scalar, save_model
+from training.rlhf.adapters import on_trunk_of, save_adapters
+from training.rlhf.model import add_lora, load_policy, load_tokenizer, new_scalar, save_model
 from training.rlhf.rundir import RunDir, new_folder
 
 NUM_RUNS = int(os.environ.get("PLUMBLINE_KILLED_RUNS", "4"))
 CLOCKS = ("time/", "speed/", "memory/")
 SHARED = {"device": "cpu", "num_threads": 1, "checkpoint_every": 1, "learning_rate": 5e-3}
 PAIRS = {"max_steps": 5, "batch_size": 4, "evaluate_every": 2}
+ON_POLICY: dict[str, object] = {
+    "num_steps": 4, "rollout_batch_size": 4, "num_minibatches": 2, "ppo_epochs": 2, "max_response_tokens": 4,
+    "kl_controller": "adaptive", "kl_target": 0.5, "kl_horizon": 50, "sample_every": 2, "num_sample_prompts": 2,
+    "replace_missing_eos": False,
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, object]] = {
     "sft": {"max_steps": 5, "batch_size": 4, "evaluate_every": 2},
     "reward": {**PAIRS, "lora_rank": 2},
     "dpo": PAIRS,
     "ilql": PAIRS,
-    "policy": {
-        "num_steps": 4, "rollout_batch_size": 4, "num_minibatches": 2, "ppo_epochs": 2, "max_response_tokens": 4,
-        "kl_controller": "adaptive", "kl_target": 0.5, "kl_horizon": 50, "sample_every": 2, "num_sample_prompts": 2,
-        "replace_missing_eos": False,
-    },
-}  # fmt: skip
+    "policy": ON_POLICY,
+    # one trunk for policy, reference, value model and reward model
+    "policy-one-trunk": {**ON_POLICY, "lora_rank": 2, "value_trunk": "shared"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,22 @@ def reward_model(nano_policy: Path, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("reward") / "model"
     with new_folder(path) as folder:
         save_model(folder, scalar, load_tokenizer(str(nano_policy)), about={})
+    return path
+
+
+@pytest.fixture(scope="module")
+def adapted_reward(nano_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Adapters that have learned something, over the policy's own weights."""
+    torch.manual_seed(2)
+    path = tmp_path_factory.mktemp("adapted") / "model"
+    model = add_lora(new_scalar(str(nano_policy), device=torch.device("cpu"), head="random"), rank=2, alpha=4)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    with new_folder(path) as folder:
+        save_adapters(folder, model)
+        save_model(folder, model, load_tokenizer(str(nano_policy)), about={})
     return path
 
 
@@ -98,15 +118,18 @@ def assert_same_end(run: RunDir, whole: RunDir) -> None:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory, nano_policy: Path, reward_model: Path) -> tuple[Path, list[str]]:
-    """A folder of runs for every kind, each with its end behind it, and a line a death."""
+def killed(
+    tmp_path_factory: pytest.TempPathFactory, nano_policy: Path, reward_model: Path, adapted_reward: Path
+) -> tuple[Path, list[str]]:
+    """A folder of runs for every entry of SETTINGS, each with its end behind it, and a line a death."""
     folder = tmp_path_factory.mktemp("killed")
-    for kind, own in SETTINGS.items():
+    for of, own in SETTINGS.items():
+        kind = of.split("-")[0]
         config = {"model": str(nano_policy), **SHARED, **own}
         if kind == "policy":
-            config["reward_model"] = str(reward_model)
+            config["reward_model"] = str(adapted_reward if of == "policy-one-trunk" else reward_model)
         for name in ("whole", *(f"run{number}" for number in range(NUM_RUNS))):
-            make_run(folder / kind / name, kind, config, **lines_of(kind))
+            make_run(folder / of / name, kind, config, **lines_of(kind))
     done = subprocess.run(
         [sys.executable, "-m", "tests.rlhf.killing", str(folder)],
         env=environment(), capture_output=True, text=True, check=False,
@@ -115,14 +138,19 @@ def killed(tmp_path_factory: pytest.TempPathFactory, nano_policy: Path, reward_m
     return folder, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("kind", list(SETTINGS))
-def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(killed, kind):
+@pytest.mark.parametrize("of", list(SETTINGS))
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(killed, of):
     folder, deaths = killed
-    whole = RunDir(folder / kind / "whole")
+    whole = RunDir(folder / of / "whole")
     for number in range(NUM_RUNS):
-        run = RunDir(folder / kind / f"run{number}")
-        assert any(line.startswith(f"{kind} run{number} ") for line in deaths)
+        run = RunDir(folder / of / f"run{number}")
+        assert any(line.startswith(f"{of} run{number} ") for line in deaths)
         assert_same_end(run, whole)
+
+
+def test_the_reward_model_of_one_run_stood_on_the_policys_trunk(nano_policy, adapted_reward):
+    policy = add_lora(load_policy(str(nano_policy), device=torch.device("cpu")), rank=2, alpha=16)
+    assert on_trunk_of(policy, str(adapted_reward), name="reward") is not None
 
 
 def test_they_died_in_every_way(killed):

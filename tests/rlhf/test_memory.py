@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from tests.rlhf.nano import environment, events_of, make_run, preference_lines, save_nano_policy, train, user
+from training.rlhf.adapters import save_adapters
 from training.rlhf.config import GenerateConfig, PolicyConfig, RewardConfig
-from training.rlhf.memory import available, estimate, longest, shape_of
+from training.rlhf.memory import available, estimate, longest
 from training.rlhf.model import add_lora, load_policy, load_tokenizer, new_scalar, save_model
 from training.rlhf.rundir import new_folder
+from training.rlhf.shapes import shape_of
 
 CPU = torch.device("cpu")
 SETTINGS = {"device": "cpu", "num_threads": 1, "max_prompt_tokens": 64, "max_response_tokens": 64}
@@ -26,6 +28,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         scalar = new_scalar(str(policy), device=CPU, head="random")
         save_model(inside, scalar, load_tokenizer(str(policy)), about={})
     return {"model": str(policy), "reward_model": str(folder / "reward")}
+
+
+@pytest.fixture(scope="module")
+def adapted_reward(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reward model that adapters have tuned over the policy's own weights."""
+    path = tmp_path_factory.mktemp("adapted") / "reward"
+    scalar = add_lora(new_scalar(models["model"], device=CPU, head="random"), rank=4, alpha=4)
+    with new_folder(path) as inside:
+        save_adapters(inside, scalar)
+        save_model(inside, scalar, load_tokenizer(models["model"]), about={"parent": models["model"]})
+    return str(path)
 
 
 def test_the_shape_is_read_from_the_files(models):
@@ -55,8 +68,20 @@ def test_what_lowers_it(models):
         assert other is not None and getattr(other, part) < getattr(plain, part), changes
 
 
+def test_a_reward_model_on_the_policys_trunk_is_counted_once(models, adapted_reward):
+    config = PolicyConfig(model=models["model"], reward_model=adapted_reward, lora_rank=8, value_trunk="shared")
+    trunk, elsewhere = shape_of(adapted_reward), dataclasses.replace(config, model=models["reward_model"])
+    in_full = dataclasses.replace(config, reward_model=models["reward_model"])
+    own, of_others, of_full = (estimate(each).weights for each in (config, elsewhere, in_full))
+    added = 4 * (4 * trunk.adapted_width + trunk.width)  # bytes of the adapters, and of the head
+    assert own == 4 * (shape_of(models["model"]).num_weights + 8 * trunk.adapted_width) + added
+    assert of_full - own == 4 * trunk.num_weights - added
+    assert of_others > own + 3 * trunk.num_weights  # other weights below: a trunk of its own
+    assert estimate(dataclasses.replace(config, lora_rank=0)).weights > own + 3 * trunk.num_weights
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells the peak")
-def test_runs_take_what_was_estimated(models, tmp_path):
+def test_runs_take_what_was_estimated(models, adapted_reward, tmp_path):
     pairs = [
         line | {"prompt": user("x" * 46), "prompt_id": f"q{index}", "id": f"q{index}", "split": "train"}
         | {"prompt": user(f"{index:03d}" + "x" * 43), "response_a": "y" * 63, "response_b": "z" * 63}
@@ -65,6 +90,8 @@ def test_runs_take_what_was_estimated(models, tmp_path):
     prompts = [{"id": f"p{i}", "messages": user(f"{i:03d}" + "x" * 43), "split": "train"} for i in range(32)]
     dpo = {"model": models["model"], **SETTINGS, "batch_size": 8, "max_steps": 2}
     policy = {**models, **SETTINGS, "rollout_batch_size": 16, "num_steps": 2, "ppo_epochs": 1, "num_sample_prompts": 1}
+    policy |= {"replace_missing_eos": False}
+    one_trunk = {"lora_rank": 8, "value_trunk": "shared", "reward_model": adapted_reward}
     shown = [
         {"id": str(line["id"]), "prompt_id": line["prompt_id"], "prompt": line["prompt"], "response": "y" * 63}
         | {"split": line["split"]}
@@ -77,7 +104,8 @@ def test_runs_take_what_was_estimated(models, tmp_path):
         "reward": make_run(tmp_path / "reward", "reward", dpo, preferences=[*pairs[1:], pairs[0] | {"split": "test"}]),
         "sft": make_run(tmp_path / "sft", "sft", dpo, demonstrations=shown),
         "ilql": make_run(tmp_path / "ilql", "ilql", dpo | {"batch_size": 16}, preferences=pairs),
-        "policy": make_run(tmp_path / "policy", "policy", policy | {"replace_missing_eos": False}, prompts=prompts),
+        "policy": make_run(tmp_path / "policy", "policy", policy, prompts=prompts),
+        "policy-one-trunk": make_run(tmp_path / "one", "policy", policy | one_trunk, prompts=prompts),
     }
     found = {}
     for name, run in runs.items():

@@ -25,10 +25,12 @@ from tests.rlhf.nano import (
     user,
 )
 from tests.rlhf.small_world import START, STOP, World, make_world, sequence_logprobs, table_actors
+from training.rlhf.activations import make_again
 from training.rlhf.config import ILQLConfig, PolicyConfig
 from training.rlhf.data import Encoded, Encoder, PreferencePair
 from training.rlhf.losses import expectile_loss
 from training.rlhf.model import load_policy
+from training.rlhf.packing import TOKENS_A_PASS, packs
 from training.rlhf.rundir import RunDir
 from training.rlhf.sampling import given_responses, response_logprobs, sample
 from training.rlhf.steering import SteeredPolicy, load_writer, new_tower
@@ -227,24 +229,43 @@ def shaken_tower(model: Path) -> ValueTower:
     return tower
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 2])
-def test_micro_batches_and_padding_leave_the_gradient_alone(tmp_path, micro_batch_size):
-    tower = shaken_tower(save_nano_gpt2(tmp_path)).double()
+def shaken_gradient(folder: Path, *, is_packed: bool, **changes: object) -> tuple[float, dict[str, Tensor]]:
+    """The loss of four answers, two of them to one prompt, and its gradient; float64."""
+    tower = shaken_tower(folder).double()
+    assert packs(tower.trunk)
+    if not is_packed:
+        tower.trunk.set_attn_implementation("sdpa")
+        assert not packs(tower.trunk)
+    if changes.get("activation_checkpointing"):
+        make_again(tower.trunk)
     target = tower.q.copied()
     with torch.no_grad():
         for weight in target.parameters():
             weight.mul_(0.5)
-    rows = [([1, 40], [50, 51, 2]), ([1, 41, 42, 43, 44], [60]), ([1], [50, 50, 50, 50, 50, 2])]
+    rows = [([1, 40], [50, 51, 2]), ([1, 41, 42, 43, 44], [60]), ([1], [50, 50, 50, 50, 50, 2]), ([1, 40], [50, 9])]
     batch = [Episode(Encoded(*row), 0.3 * i - 0.4, 1.0 + i, "p") for i, row in enumerate(rows)]
-    gradients, losses = [], []
-    for size in (0, micro_batch_size):
-        tower.zero_grad()
-        loss, _ = accumulate_gradient(tower, target, batch, ILQLConfig(micro_batch_size=size, gamma=0.9))
-        losses.append(loss)
-        gradients.append({name: weight.grad.clone() for name, weight in tower.named_parameters()})
-    assert losses[0] == pytest.approx(losses[1], abs=1e-12)
-    for name, gradient in gradients[0].items():
-        assert torch.allclose(gradient, gradients[1][name], atol=1e-12, rtol=0), name
+    loss, _ = accumulate_gradient(tower, target, batch, ILQLConfig(gamma=0.9, **changes))
+    return loss, {name: weight.grad for name, weight in tower.named_parameters() if weight.grad is not None}
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_packing_padding_and_micro_batches_leave_the_gradient_alone(tmp_path, monkeypatch, architecture):
+    folder = save_nano_gpt2(tmp_path / "m") if architecture == "gpt2" else save_nano_policy(tmp_path / "m")
+    loss, gradients = shaken_gradient(folder, is_packed=False, micro_batch_size=1)  # every row alone
+    assert any(float(gradient.abs().max()) > 1e-3 for gradient in gradients.values())
+    ways = [
+        {"is_packed": is_packed} | changes
+        for is_packed in (False, True)
+        for changes in ({}, {"micro_batch_size": 2}, {"activation_checkpointing": True})
+    ]
+    for budget in (2048, 8):
+        monkeypatch.setitem(TOKENS_A_PASS, "cpu", budget)
+        for way in ways:
+            own_loss, own = shaken_gradient(folder, **way)
+            assert own_loss == pytest.approx(loss, abs=1e-12), way
+            assert own.keys() == gradients.keys()
+            apart = max(float((own[name] - gradients[name]).abs().max()) for name in gradients)
+            assert apart < 1e-12, (way, budget)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])

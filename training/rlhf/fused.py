@@ -151,7 +151,7 @@ def fuse(model: PreTrainedModel) -> bool:
         return False
     device = next(model.parameters()).device
     tokens = torch.arange(10, device=device).view(2, 5) % model.config.get_text_config().vocab_size
-    trunk = getattr(model, model.base_model_prefix)
+    trunk = getattr(model, model.base_model_prefix, model)
     expected = trunk(input_ids=tokens, use_cache=False).last_hidden_state
     for module in parts:
         module.forward = types.MethodType(PARTS[type(module).__name__], module)

@@ -83,11 +83,15 @@ def picked_logprobs(
 ) -> Picked:
     """What softmax(head(states) / temperature) says about each token, in at least float32.
 
-    states: (N, d) hidden states that predict the tokens; tokens: (N,). head: linear without bias.
+    states: (N, d) hidden states that predict the tokens; tokens: (N,).
     """
+    weight = head.weight
+    if head.bias is not None:  # one more channel, which is 1 everywhere
+        states = torch.cat([states, states.new_ones(len(states), 1)], 1)
+        weight = torch.cat([weight, head.bias.unsqueeze(1)], 1)
     kind = states.device.type  # both as mixed precision has them in a linear layer
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.weight.dtype
-    found = _PickedLogprobs.apply(states.to(dtype), head.weight.to(dtype), tokens, temperature, with_entropy)
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    found = _PickedLogprobs.apply(states.to(dtype), weight.to(dtype), tokens, temperature, with_entropy)
     return Picked(*found)
 
 

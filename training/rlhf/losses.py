@@ -181,10 +181,3 @@ def expectile_loss(difference: Tensor, *, expectile: float) -> Tensor:
     """
     weight = torch.where(difference < 0, 1 - expectile, expectile)
     return weight * difference**2
-
-
-def conservative_loss(action_values: Tensor, chosen: Tensor) -> Tensor:
-    """logsumexp Q(h, ·) − Q(h, a), a value a token (Kumar et al. 2020, eq. 4, as ILQL uses it): keeps tokens that the
-    data never chose from looking better than those it did. action_values: (N, V); chosen: (N,) ids.
-    """
-    return -token_logprobs(action_values, chosen)

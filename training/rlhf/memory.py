@@ -12,9 +12,8 @@ costs time. Standard library only: a web page asks without loading torch.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from training.rlhf.config import (
     Config,
@@ -25,33 +24,18 @@ from training.rlhf.config import (
     TrainingConfig,
 )
 from training.rlhf.rundir import RunDir
+from training.rlhf.shapes import Shape, on_its_trunk, shape_of, stands_on
 
 NUMBER = 4
 """Bytes of a float32."""
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
 """As training.rlhf.packing cuts its pieces."""
-WINDOWS = ("sliding_window", "attention_chunk_size", "attn_logit_softcapping", "final_logit_softcapping")
-"""As training.rlhf.packing refuses them."""
 LOGITS_KEPT, LOGITS_PIECE = 2**29, 2**26
 """As training.rlhf.heads keeps them."""
+HEADS_KEEP = 10
+"""Hidden layers of the heads of an ilql run that are in memory at once, gradients included."""
 BYTES_A_TOKEN = 4
 """Of text, about; for data that nobody has encoded yet."""
-
-
-class Shape(NamedTuple):
-    """What the memory of a model depends on."""
-
-    num_weights: int
-    adapted_width: int
-    """Inputs and outputs of all linear layers that adapters go on: rank times this many numbers learn."""
-    num_layers: int
-    width: int
-    inner_width: int
-    cache_width: int
-    """Of keys, or of values, of all heads together."""
-    vocabulary: int
-    is_packed: bool
-    """As far as its config tells: rows pass through it without padding, up to TOKENS_A_PASS at once."""
 
 
 class Estimate(NamedTuple):
@@ -92,7 +76,7 @@ def estimate(
     if of_a_pass < tokens_of_a_step(config, trained[0], prompt=prompt, response=response):
         kept += NUMBER * learning  # the gradients of the passes before
     return Estimate(
-        weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + (learning if config.lora_rank else 0)),
+        weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + adapters(trained, config)),
         optimizer=2 * NUMBER * learning,
         gradients=NUMBER * learning,
         activations=kept,
@@ -112,18 +96,34 @@ def split_by_role(config: TrainingConfig, shapes: list[Shape]) -> tuple[list[Sha
     """Those that learn and those that only answer; shapes: as folders_of names them."""
     own = shapes[0]
     if isinstance(config, ILQLConfig):
-        heads = 2 * (own.width * 2 * own.width + 2 * own.width * own.vocabulary)
+        heads = numbers_of_heads(own)
         frozen_target = own._replace(num_weights=heads, adapted_width=0)
         return [own._replace(num_weights=own.num_weights + heads)], [own, frozen_target]
     if not isinstance(config, PolicyConfig):
         return [own], []
-    scorers, value = shapes[1:-1], shapes[-1]
+    value = shapes[-1]
+    scorers = [
+        on_its_trunk(folder) if config.lora_rank and stands_on(config.model, folder) else shape
+        for folder, shape in zip(folders_of(config)[1:-1], shapes[1:-1], strict=True)
+    ]
     has_own_value = config.has_value_model and not config.shares_trunk
     return [own, *([value] if has_own_value else [])], [*scorers, *([] if config.lora_rank else [own])]
 
 
 def numbers_learned(shape: Shape, config: TrainingConfig) -> int:
-    return config.lora_rank * shape.adapted_width if config.lora_rank else shape.num_weights
+    if not config.lora_rank:
+        return shape.num_weights
+    return config.lora_rank * shape.adapted_width + (numbers_of_heads(shape) if isinstance(config, ILQLConfig) else 0)
+
+
+def adapters(trained: list[Shape], config: TrainingConfig) -> int:
+    """Numbers that learn beside the weights of the models."""
+    return config.lora_rank * sum(shape.adapted_width for shape in trained)
+
+
+def numbers_of_heads(shape: Shape) -> int:
+    """Weights of the two heads of action values of an ilql run, and of the hidden layer before each."""
+    return 2 * (shape.width * 2 * shape.width + 2 * shape.width * shape.vocabulary)
 
 
 def rows_of_a_step(config: TrainingConfig) -> int:
@@ -168,7 +168,7 @@ def tokens_of_a_step(config: TrainingConfig, shape: Shape, *, prompt: int, respo
 def tokens_of_a_pass(config: TrainingConfig, shape: Shape, *, prompt: int, response: int, device: str) -> int:
     """Of those that are in memory at once."""
     tokens = tokens_of_a_step(config, shape, prompt=prompt, response=response)
-    if isinstance(config, ILQLConfig) or not shape.is_packed:
+    if not shape.is_packed:
         return tokens
     return min(tokens, max(TOKENS_A_PASS[device], prompt + response))
 
@@ -177,10 +177,12 @@ def logits(config: TrainingConfig, shape: Shape, *, tokens: int, prompt: int, re
     """Bytes of what is predicted for the response tokens of a micro-batch."""
     if isinstance(config, RewardConfig):
         return 0
-    whole = NUMBER * shape.vocabulary * math.ceil(tokens * response / (prompt + response))
-    if isinstance(config, ILQLConfig):
-        return 5 * whole  # of two heads, with their gradients and targets
-    return min(whole, LOGITS_KEPT) + 2 * min(whole, LOGITS_PIECE)
+    predicted = math.ceil(tokens * response / (prompt + response))
+    whole = NUMBER * shape.vocabulary * predicted
+    kept, piece = min(whole, LOGITS_KEPT), 2 * min(whole, LOGITS_PIECE)
+    if isinstance(config, ILQLConfig):  # two heads, each with a hidden layer of twice the width before its last
+        return 2 * kept + piece + NUMBER * predicted * HEADS_KEEP * 2 * shape.width
+    return kept + piece
 
 
 def sampling(config: TrainingConfig, shape: Shape, *, tokens: int, response: int) -> int:
@@ -189,49 +191,6 @@ def sampling(config: TrainingConfig, shape: Shape, *, tokens: int, response: int
         return 0
     cache = NUMBER * tokens * shape.num_layers * 2 * shape.cache_width
     return config.rollout_batch_size * (cache + shape.vocabulary * (NUMBER + 3 * 8))
-
-
-def shape_of(folder: str) -> Shape | None:
-    """Read from a folder's config.json and the headers of its safetensors files; None where they are not there."""
-    path = Path(folder)
-    files = sorted(path.glob("*.safetensors")) if folder else []
-    if not files or not (path / "config.json").is_file():
-        return None
-    values = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    values = values.get("text_config", values)
-    tensors = {name: about["shape"] for file in files for name, about in _header(file)}
-    width = _first(values, "hidden_size", "n_embd")
-    heads = _first(values, "num_attention_heads", "n_head")
-    head_width = values.get("head_dim") or width // heads
-    matrices = {name: shape for name, shape in tensors.items() if len(shape) == 2 and _is_adapted(name)}
-    return Shape(
-        num_weights=sum(math.prod(shape) for shape in tensors.values()),
-        adapted_width=sum(sum(shape) for shape in matrices.values()),
-        num_layers=_first(values, "num_hidden_layers", "n_layer"),
-        width=width,
-        inner_width=_first(values, "intermediate_size", "n_inner") or 4 * width,
-        cache_width=(values.get("num_key_value_heads") or heads) * head_width,
-        vocabulary=_first(values, "vocab_size"),
-        is_packed=not any(values.get(name) for name in WINDOWS)
-        and set(values.get("layer_types") or ["full_attention"]) == {"full_attention"},
-    )
-
-
-def _is_adapted(name: str) -> bool:
-    """Whether peft's all-linear takes it: not embeddings, not the output layer."""
-    return not any(word in name for word in ("embed", "wte", "wpe", "lm_head", "score"))
-
-
-def _first(values: Mapping[str, Any], *names: str) -> int:
-    return next((int(values[name]) for name in names if values.get(name)), 0)
-
-
-def _header(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The names of a safetensors file with their shapes: a length of 8 bytes, and so much JSON."""
-    with file.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little")
-        header = json.loads(handle.read(length))
-    return ((name, about) for name, about in header.items() if name != "__metadata__")
 
 
 def longest(run: RunDir) -> tuple[int, int]:

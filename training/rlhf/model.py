@@ -128,7 +128,9 @@ def load_policy(model: str, revision: str = "", *, device: torch.device, is_stee
 def load_trunk(model: str, revision: str = "", *, device: torch.device) -> PreTrainedModel:
     """The model without any head: tokens in, its last layer out; float32, eval mode."""
     trunk: PreTrainedModel = _load(AutoModel, model, revision, use_safetensors=True, dtype=torch.float32)
-    return trunk.to(device).eval()
+    if enable_packing(trunk.to(device).eval()):
+        fuse(trunk)
+    return trunk
 
 
 class TokenLogprobs(NamedTuple):

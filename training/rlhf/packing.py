@@ -204,7 +204,7 @@ def enable_packing(model: PreTrainedModel) -> bool:
     """
     fuse_norms(model)
     config = model.config.get_text_config()
-    trunk = getattr(model, model.base_model_prefix, None)
+    trunk = getattr(model, model.base_model_prefix, model)  # a model without a head is its own trunk
     if any(getattr(config, name, None) for name in WINDOWS) or not isinstance(trunk, PreTrainedModel):
         return False
     if set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}:

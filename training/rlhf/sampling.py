@@ -270,15 +270,20 @@ def given_responses(rows: Sequence[Encoded], *, stop_id: int, device: torch.devi
 
 
 def response_states(model: nn.Module, responses: Responses, counts: Tensor) -> Tensor:
-    """(M, d) hidden states in which the tokens of `counts` are chosen, of a model that packs. counts: (B, T) bool, the
-    response mask or one slot more; what stands behind a row's last such state is not passed through the model.
+    """(M, d) hidden states in which the tokens of `counts` are chosen, of a causal model that packs."""
+    return trunk_states(trunk_of(model), responses, counts)
+
+
+def trunk_states(trunk: nn.Module, responses: Responses, counts: Tensor) -> Tensor:
+    """The same, of a model without a head. counts: (B, T) bool, the response mask or one slot more; what stands behind
+    a row's last such state is not passed through the model.
     """
     lengths = responses.prompt_lengths + counts.sum(1) - 1
     columns = torch.arange(responses.tokens.shape[1], device=counts.device)
     rows, offsets = counts.nonzero(as_tuple=True)
     wanted = torch.zeros_like(responses.tokens, dtype=torch.bool)
     wanted[rows, responses.prompt_lengths[rows] - 1 + offsets] = True
-    return packed_states(trunk_of(model), responses.tokens, columns < lengths.unsqueeze(1), wanted)
+    return packed_states(trunk, responses.tokens, columns < lengths.unsqueeze(1), wanted)
 
 
 def response_logits(model: nn.Module, responses: Responses) -> Tensor:

@@ -11,13 +11,14 @@ At a state h (prompt and tokens so far) with the token a that was written and th
 
     Q(h, a)  towards  r + γ·V(h')        both of two heads; V behind the last token is 0
     V(h)     towards  the τ-expectile over the written tokens of min(Q̂₁, Q̂₂)(h, a), Q̂ the Polyak average of Q
-    plus     cql_coef·(logsumexp Q(h, ·) − Q(h, a))
+    plus     cql_coef·(logsumexp Q(h, ·) − Q(h, a))          keeps tokens that nobody wrote from looking better than
+                                                    those that somebody did (Kumar et al. 2020, eq. 4)
 
 and the policy draws from π_ref·exp(β(Q − V)). The model the run starts from is π_ref and keeps its weights; the values
 learn on a copy of its trunk.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,12 +35,11 @@ from training.rlhf.data import (
     data_hash,
     micro_batches,
     of_split,
-    pass_cost,
     plan_batches,
     read_preferences,
 )
 from training.rlhf.distributed import distributed_over_all, share, summed
-from training.rlhf.losses import conservative_loss, expectile_loss
+from training.rlhf.losses import expectile_loss
 from training.rlhf.measures import held_out_report
 from training.rlhf.model import (
     Embedding,
@@ -52,6 +52,7 @@ from training.rlhf.model import (
     refuse_foreign_tokenizer,
 )
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
+from training.rlhf.packing import packs, pieces
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
 from training.rlhf.sampling import as_grid, given_responses, response_logprobs, response_tokens
 from training.rlhf.steering import SteeredPolicy, new_tower, save_steered
@@ -203,8 +204,7 @@ def accumulate_gradient(
     """
     divisor = sum(episode.weight * len(episode.row.response) for episode in batch)
     totals = torch.zeros(len(TokenLosses._fields), dtype=torch.float64)
-    cost = pass_cost(next(tower.parameters()).device)
-    for piece in micro_batches(range(len(batch)), size=config.micro_batch_size, length=_length(batch), pass_cost=cost):
+    for piece in _pieces(tower, batch, size=config.micro_batch_size):
         mine = share(piece)
         losses, weight = token_losses(tower, target, [batch[index] for index in mine.rows], config)
         sums = mine.weight * torch.stack([(weight * each).sum() / divisor for each in losses])
@@ -232,20 +232,19 @@ def token_losses(
     tokens, rows = response_tokens(responses), responses.mask.nonzero(as_tuple=True)[0]
     with precision(device, config.dtype):
         features = tower.features(responses)
-    q1, q2 = tower.q(features)
+    first, second = tower.q.of(features, tokens, with_logprobs=True)
     v = tower.v(features).squeeze(-1)
     with torch.no_grad():
-        followed = target.lowest(features).gather(-1, tokens[:, None]).squeeze(-1)
+        followed = torch.minimum(*(head.value for head in target.of(features, tokens)))
         # Tokens stand row after row: what is behind one is the next, but for the last of a row.
         is_last = torch.cat([rows[1:] != rows[:-1], rows.new_ones(1, dtype=torch.bool)])
         reward = v.new_tensor([episode.reward for episode in batch])[rows]
         wanted = torch.where(is_last, reward, config.gamma * v.roll(-1))
-    chosen = [q.gather(-1, tokens[:, None]).squeeze(-1) for q in (q1, q2)]
     losses = TokenLosses(
-        td=(chosen[0] - wanted) ** 2 + (chosen[1] - wanted) ** 2,
+        td=(first.value - wanted) ** 2 + (second.value - wanted) ** 2,
         expectile=expectile_loss(followed - v, expectile=config.expectile),
-        conservative=conservative_loss(q1, tokens) + conservative_loss(q2, tokens),
-        q=torch.minimum(*chosen).detach(),
+        conservative=-(first.logprob + second.logprob),
+        q=torch.minimum(first.value, second.value).detach(),
         v=v.detach(),
     )
     return losses, v.new_tensor([episode.weight for episode in batch])[rows]
@@ -255,7 +254,7 @@ def token_losses(
 def mean_loss(tower: ValueTower, target: QHeads, data: Sequence[Episode], config: ILQLConfig) -> float:
     """The loss a token of these answers."""
     total, divisor = 0.0, sum(episode.weight * len(episode.row.response) for episode in data)
-    for piece in micro_batches(range(len(data)), size=EVALUATION_ROWS, length=_length(data)):
+    for piece in _pieces(tower, data, size=EVALUATION_ROWS):
         losses, weight = token_losses(tower, target, [data[index] for index in piece], config)
         total += float(whole_loss(torch.stack([(weight * each).sum() for each in losses]), config))
     return total / divisor
@@ -267,9 +266,8 @@ def measure(policy: SteeredPolicy, pairs: Sequence[DPOPair], config: ILQLConfig)
     reward model's score.
     """
     scored = []
-    for piece in micro_batches(
-        range(len(pairs)), size=EVALUATION_ROWS // 2, length=lambda index: _longest(pairs[index])
-    ):
+    rows = [max(pair.a, pair.b, key=_length) for pair in pairs]
+    for piece in micro_batches(range(len(pairs)), size=EVALUATION_ROWS // 2, length=lambda index: _length(rows[index])):
         chosen = [pairs[index] for index in piece]
         gained_a, gained_b = (gained(policy, [getattr(pair, side) for pair in chosen], config) for side in ("a", "b"))
         scored += scored_pairs(chosen, gained_a - gained_b)
@@ -284,9 +282,16 @@ def gained(policy: SteeredPolicy, rows: Sequence[Encoded], config: ILQLConfig) -
     return as_grid(steered - plain, responses.mask).sum(1)
 
 
-def _length(batch: Sequence[Episode]) -> Callable[[int], int]:
-    return lambda index: len(batch[index].row.prompt) + len(batch[index].row.response)
+def _pieces(tower: ValueTower, batch: Sequence[Episode], *, size: int) -> Iterator[list[int]]:
+    """The answers as they pass through the tower."""
+    return pieces(
+        range(len(batch)),
+        size=size,
+        length=lambda index: _length(batch[index].row),
+        device=next(tower.parameters()).device,
+        is_packed=packs(tower.trunk),
+    )
 
 
-def _longest(pair: DPOPair) -> int:
-    return max(len(row.prompt) + len(row.response) for row in (pair.a, pair.b))
+def _length(row: Encoded) -> int:
+    return len(row.prompt) + len(row.response)
