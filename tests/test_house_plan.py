@@ -15,7 +15,7 @@ MAX_LINES = 400
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_trainer.py", "callbacks.py"}
 
 RLHF_ORDER = [
-    *("fields", "run_config", "policy_config", "config", "rundir", "memory", "launch", "distributed", "data"),
+    *("fields", "run_config", "policy_config", "config", "rundir", "shapes", "memory", "launch", "distributed", "data"),
     *("inputs", "norms", "row_layout", "packing", "activations", "fused", "scalar", "model", "heads", "adapters"),
     *("losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "spread", "calibration", "measures", "pairs", "held_out", "values", "steering"),
@@ -105,7 +105,7 @@ def test_the_trainer_stands_alone() -> None:
         if root in OWN:
             return within(module, "training.rlhf")
         libraries = {"torch", "transformers", "peft", "safetensors", "tokenizers", "wandb", "urllib3"}
-        if file.stem in {"fields", "run_config", "policy_config", "config", "rundir", "memory"}:
+        if file.stem in {"fields", "run_config", "policy_config", "config", "rundir", "shapes", "memory"}:
             libraries = set()
         if file.stem == "environment":
             libraries |= {"gymnasium", "numpy"}
