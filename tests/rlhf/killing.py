@@ -3,10 +3,10 @@
     python -m tests.rlhf.killing FOLDER
 
 Of the runs FOLDER/KIND[-WHAT]/*, the one called `whole` lives once, undisturbed; the others die at least once. Every
-life is a fork of this process, which has loaded the libraries and computed nothing, so a life costs its own work alone. What
-kills is the kernel: a timer of processor time (SIGPROF, which nobody handles) anywhere; SIGKILL at a random call or
-return of any function, of Python or C, while a checkpoint is written; or the limit of a file's size (SIGXFSZ), which
-leaves half a file. Prints a line a death.
+life is a fork of this process, which has loaded the libraries and computed nothing, so a life costs its own work
+alone. What kills is the kernel: a timer of processor time (SIGPROF, which nobody handles) anywhere; SIGKILL at a
+random call or return of any function, of Python or C, while a checkpoint is written; or the limit of a file's size
+(SIGXFSZ), which leaves half a file. Prints a line a death.
 """
 
 import os

@@ -22,20 +22,21 @@ NUM_RUNS = int(os.environ.get("PLUMBLINE_KILLED_RUNS", "4"))
 CLOCKS = ("time/", "speed/", "memory/")
 SHARED = {"device": "cpu", "num_threads": 1, "checkpoint_every": 1, "learning_rate": 5e-3}
 PAIRS = {"max_steps": 5, "batch_size": 4, "evaluate_every": 2}
-ON_POLICY: dict[str, object] = {
-    "num_steps": 4, "rollout_batch_size": 4, "num_minibatches": 2, "ppo_epochs": 2, "max_response_tokens": 4,
-    "kl_controller": "adaptive", "kl_target": 0.5, "kl_horizon": 50, "sample_every": 2, "num_sample_prompts": 2,
-    "replace_missing_eos": False,
-}  # fmt: skip
 SETTINGS: dict[str, dict[str, object]] = {
     "sft": {"max_steps": 5, "batch_size": 4, "evaluate_every": 2},
     "reward": {**PAIRS, "lora_rank": 2},
     "dpo": PAIRS,
     "ilql": PAIRS,
-    "policy": ON_POLICY,
-    # one trunk for policy, reference, value model and reward model
-    "policy-one-trunk": {**ON_POLICY, "lora_rank": 2, "value_trunk": "shared"},
-}
+    "policy": {
+        "num_steps": 4, "rollout_batch_size": 4, "num_minibatches": 2, "ppo_epochs": 2, "max_response_tokens": 4,
+        "kl_controller": "adaptive", "kl_target": 0.5, "kl_horizon": 50, "sample_every": 2, "num_sample_prompts": 2,
+        "replace_missing_eos": False,
+    },
+}  # fmt: skip
+"""By kind."""
+ONE_TRUNK = {**SETTINGS["policy"], "lora_rank": 2, "value_trunk": "shared"}
+"""Where policy, reference, value model and reward model stand on one."""
+RUNS = {**SETTINGS, "policy-one-trunk": ONE_TRUNK}
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +122,9 @@ def assert_same_end(run: RunDir, whole: RunDir) -> None:
 def killed(
     tmp_path_factory: pytest.TempPathFactory, nano_policy: Path, reward_model: Path, adapted_reward: Path
 ) -> tuple[Path, list[str]]:
-    """A folder of runs for every entry of SETTINGS, each with its end behind it, and a line a death."""
+    """A folder of runs for every entry of RUNS, each with its end behind it, and a line a death."""
     folder = tmp_path_factory.mktemp("killed")
-    for of, own in SETTINGS.items():
+    for of, own in RUNS.items():
         kind = of.split("-")[0]
         config = {"model": str(nano_policy), **SHARED, **own}
         if kind == "policy":
@@ -138,7 +139,7 @@ def killed(
     return folder, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("of", list(SETTINGS))
+@pytest.mark.parametrize("of", list(RUNS))
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(killed, of):
     folder, deaths = killed
     whole = RunDir(folder / of / "whole")
