@@ -1,23 +1,28 @@
 """What a step of our own trainer costs as it grows, and whether its memory does: no peer needed.
 
-    python -m benchmarks.trainer                  (or: make bench)       about a quarter of an hour on two CPU cores
+    python -m benchmarks.trainer                  (or: make bench)       about ten minutes on two CPU cores
     python -m benchmarks.trainer --size tiny --steps 3 --many-steps 200
 
-Rows (16 to 256 rollouts), tokens (answers of 16 to 256) and steps, each over a factor of 16; the cost of one unit is
-what should stay the same. Then many steps of a very small batch in one process: its memory at the end beside that after
-a tenth of them.
+Rows (16 to 256 rollouts) and tokens (answers of 16 to 256), each over a factor of 16: the slope of log(processor
+seconds a step) over log(rows or tokens) is 1 where the cost grows in proportion, and less where a part of it is there
+anyway. Then many steps of a very small batch in one process: the processor time of the first n steps over n, over a
+factor of 16 again, and what its memory grows by after the first tenth.
 """
 
 import argparse
 import datetime
+import itertools
+import math
 import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from scipy import stats
 
 from benchmarks.report import write
 from benchmarks.trainer import runs
@@ -25,6 +30,19 @@ from benchmarks.trainer import world as worlds
 
 FACTORS = (1, 2, 4, 8, 16)
 SMALLEST_ROWS, SMALLEST_TOKENS = 16, 16
+ONE_PASS = {"num_minibatches": 1, "ppo_epochs": 1}
+TINY_BATCH = {**ONE_PASS, "rollout_batch_size": 2, "max_response_tokens": 4}
+
+
+class Slope(NamedTuple):
+    """Of a straight line through points, by least squares."""
+
+    value: float
+    error: float
+    """Half the width of its 95 % interval."""
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ({self.value - self.error:.2f} to {self.value + self.error:.2f})"
 
 
 def arguments() -> argparse.Namespace:
@@ -36,32 +54,49 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def growth(name: str, world: worlds.World, scratch: Path, *, steps: int) -> list[str]:
-    """One line a factor: what a step costs, and what a thousand of its response tokens cost."""
-    lines = []
+def slope(x: Sequence[float], y: Sequence[float]) -> Slope:
+    """x, y: of at least three points."""
+    found = stats.linregress(x, y)
+    return Slope(float(found.slope), float(stats.t.ppf(0.975, len(x) - 2) * found.stderr))
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> Slope:
+    return slope([math.log(value) for value in x], [math.log(value) for value in y])
+
+
+def growth(name: str, world: worlds.World, scratch: Path, *, steps: int) -> tuple[list[str], Slope]:
+    """One line a factor: what a step costs, and what a thousand of its response tokens cost; and the exponent."""
+    lines, grown, costs = [], [], []
     for factor in FACTORS:
         rows, tokens = (SMALLEST_ROWS * factor, 32) if name == "rows" else (32, SMALLEST_TOKENS * factor)
-        settings: dict[str, Any] = {"rollout_batch_size": rows, "max_response_tokens": tokens, "num_minibatches": 1}
+        settings: dict[str, Any] = {**ONE_PASS, "rollout_batch_size": rows, "max_response_tokens": tokens}
         run = runs.ours(scratch / "run", world, "policy", settings, steps=steps)
+        grown += [float(factor)] * len(run.cpu_seconds)
+        costs += run.cpu_seconds
         cost = run.cpu_second()
         a_thousand = 1e6 * cost / (rows * tokens)
         cells = [name, f"{rows} × {tokens}", f"{run.second():.2f}", f"{cost:.2f}", f"{a_thousand:.0f}"]
         lines.append("| " + " | ".join([*cells, f"{run.grown_mb:.0f}"]) + " |")
         sys.stdout.write(lines[-1] + "\n")
         sys.stdout.flush()
-    return lines
+    return lines, exponent(grown, costs)
 
 
 def many(world: worlds.World, scratch: Path, *, steps: int) -> str:
-    """Memory and pace over many small steps, in a sentence."""
-    settings = {"rollout_batch_size": 2, "num_minibatches": 1, "ppo_epochs": 1, "max_response_tokens": 4}
-    run = runs.ours(scratch / "run", world, "policy", settings, steps=steps)
+    """Memory and pace over many small steps, in a few sentences."""
+    run = runs.ours(scratch / "run", world, "policy", TINY_BATCH, steps=steps)
     tenth = len(run.memory_mb) // 10
-    early, late = run.memory_mb[tenth], run.memory_mb[-1]
+    late = range(tenth, len(run.memory_mb))
+    drift = slope([step / 1000 for step in late], run.memory_mb[tenth:])
+    total = list(itertools.accumulate(run.cpu_seconds))
+    counts = [len(total) // (16 // factor) for factor in FACTORS]
+    of_steps = exponent(counts, [total[count - 1] for count in counts])
     first, last = (1000 * statistics.median(part) for part in (run.cpu_seconds[:tenth], run.cpu_seconds[-tenth:]))
     return (
-        f"{steps:,} steps of 2 answers in one process: {early:.1f} MB resident after a tenth of them, {late:.1f} MB at "
-        f"the end; a step took {first:.1f} CPU ms in the first tenth, {last:.1f} in the last."
+        f"{steps:,} steps of 2 answers of up to 4 tokens in one process: {run.memory_mb[tenth]:.1f} MB resident after "
+        f"a tenth of them, {run.memory_mb[-1]:.1f} MB at the end; between, by a straight line, {drift} MB a thousand "
+        f"steps. Processor time over steps: exponent {of_steps}; a step took {first:.1f} CPU ms in the first tenth, "
+        f"{last:.1f} in the last."
     )
 
 
@@ -72,21 +107,24 @@ def main() -> None:
         + "| --- " * 6
         + "|"
     )
-    lines = [head]
+    lines, exponents = [head], []
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
         scratch = Path(folder)
         world = worlds.make(scratch / "world", asked.size, "full")
         for name in ("rows", "tokens"):
-            lines += growth(name, world, scratch, steps=asked.steps)
+            of_name, found = growth(name, world, scratch, steps=asked.steps)
+            lines += of_name
+            exponents.append(f"of {name} {found}")
         small = worlds.make(scratch / "small-world", "tiny", "full", prompt_tokens=4)
         sentence = many(small, scratch, steps=asked.many_steps)
     command = " ".join(["python -m benchmarks.trainer", *sys.argv[1:]])
     table = (
         f"`{command}`, {datetime.date.today()}, torch {torch.__version__}, `{asked.size}` model, prompts of "
-        f"{worlds.PROMPT_TOKENS} tokens, {os.cpu_count()} CPU cores, {runs.THREADS} threads, load "
-        f"{os.getloadavg()[0]:.1f} at the end. MB: what the process grew by.\n\n"
+        f"{worlds.PROMPT_TOKENS} tokens, one pass over each batch, {os.cpu_count()} CPU cores, {runs.THREADS} threads, "
+        f"load {os.getloadavg()[0]:.1f} at the end. MB: what the process grew by. All intervals are of 95 %.\n\n"
     )
-    table += "\n".join(lines) + f"\n\n{sentence}\n"
+    table += "\n".join(lines) + "\n\n"
+    table += f"Exponents of processor time, 1 is in proportion: {', '.join(exponents)}.\n\n{sentence}\n"
     sys.stdout.write("\n" + table)
     if asked.out:
         write(asked.out, table, part="trainer-growth", title="A training step as it grows")

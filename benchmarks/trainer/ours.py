@@ -27,12 +27,12 @@ class TimedEvents(EventLog):
     def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(path)
         self._clock = clock
-        self.values: list[dict[str, float]] = []
+        self.last: dict[str, float] = {}
 
     def metrics(self, *, step: int, values: Mapping[str, float], **more: Any) -> None:
         super().metrics(step=step, values=values, **more)
         self._clock.mark()
-        self.values.append(dict(values))
+        self.last = dict(values)
         for name in ("sample", "score", "update"):
             if f"time/{name}" in values:
                 self._clock.phase(name, values[f"time/{name}"])
@@ -49,8 +49,7 @@ def main() -> None:
     clock = Clock()
     with TimedEvents(run.events, clock) as events:
         LOOPS[asked.kind](config, run, events, lambda: None)
-    last = events.values[-1]
-    clock.report(length=last.get("response/length"), last=last)
+    clock.report(length=events.last.get("response/length"), last=events.last)
 
 
 if __name__ == "__main__":
