@@ -31,7 +31,7 @@ from benchmarks.trainer import world as worlds
 FACTORS = (1, 2, 4, 8, 16)
 SMALLEST_ROWS, SMALLEST_TOKENS = 16, 16
 ONE_PASS = {"num_minibatches": 1, "ppo_epochs": 1}
-TINY_BATCH = {**ONE_PASS, "rollout_batch_size": 2, "max_response_tokens": 4}
+TINY_BATCH = {**ONE_PASS, "rollout_batch_size": 2, "max_response_tokens": 4, "num_threads": 1}
 
 
 class Slope(NamedTuple):
@@ -93,10 +93,10 @@ def many(world: worlds.World, scratch: Path, *, steps: int) -> str:
     of_steps = exponent(counts, [total[count - 1] for count in counts])
     first, last = (1000 * statistics.median(part) for part in (run.cpu_seconds[:tenth], run.cpu_seconds[-tenth:]))
     return (
-        f"{steps:,} steps of 2 answers of up to 4 tokens in one process: {run.memory_mb[tenth]:.1f} MB resident after "
-        f"a tenth of them, {run.memory_mb[-1]:.1f} MB at the end; between, by a straight line, {drift} MB a thousand "
-        f"steps. Processor time over steps: exponent {of_steps}; a step took {first:.1f} CPU ms in the first tenth, "
-        f"{last:.1f} in the last."
+        f"{steps:,} steps of 2 answers of up to 4 tokens by a `nano` model in one process and thread: "
+        f"{run.memory_mb[tenth]:.1f} MB resident after a tenth of them, {run.memory_mb[-1]:.1f} MB at the end; between "
+        f"them, by a straight line, {drift} MB a thousand steps. Processor time over steps: exponent {of_steps}; a "
+        f"step took {first:.1f} CPU ms in the first tenth, {last:.1f} in the last."
     )
 
 
@@ -115,7 +115,7 @@ def main() -> None:
             of_name, found = growth(name, world, scratch, steps=asked.steps)
             lines += of_name
             exponents.append(f"of {name} {found}")
-        small = worlds.make(scratch / "small-world", "tiny", "full", prompt_tokens=4)
+        small = worlds.make(scratch / "small-world", "nano", "full", prompt_tokens=4)
         sentence = many(small, scratch, steps=asked.many_steps)
     command = " ".join(["python -m benchmarks.trainer", *sys.argv[1:]])
     table = (

@@ -2,10 +2,11 @@
 
     make(folder, "small", shape="ragged", seed=0)
 
-`tiny` is a Llama of 1.5 million weights, `small` one of 20 million. How long answers get is built into the policy: one
-channel of every embedding is 1, so its last hidden state has a channel that hardly moves, and the stop token's row of
-the head reads it. `full`: prompts of 32 tokens, nobody ever stops. `ragged`: prompts of 2 to 32 tokens, and each token
-is the last with probability 1/40, which gives answers of 32 tokens on average within the limit of 64.
+`nano` is a Llama of 40,000 weights, `tiny` one of 1.5 million, `small` one of 20 million. How long answers get is
+built into the policy: one channel of every embedding is 1, so its last hidden state has a channel that hardly moves,
+and the stop token's row of the head reads it. `full`: prompts of 32 tokens, nobody ever stops. `ragged`: prompts of 2
+to 32 tokens, and each token is the last with probability 1/40, which gives answers of 32 tokens on average within the
+limit of 64.
 """
 
 import json
@@ -27,7 +28,7 @@ from training.rlhf.adapters import save_adapters
 from training.rlhf.model import add_lora, load_tokenizer, new_scalar, save_model
 
 Shape = Literal["full", "ragged"]
-Size = Literal["tiny", "small"]
+Size = Literal["nano", "tiny", "small"]
 
 PAD, BOS, EOS, UNKNOWN = range(4)
 PROMPT_TOKENS, RESPONSE_TOKENS, PAIR_TOKENS = 32, 64, 256
@@ -43,7 +44,11 @@ class Dimensions(NamedTuple):
     vocabulary: int
 
 
-SIZES = {"tiny": Dimensions(4, 128, 512, 4, 2048), "small": Dimensions(8, 384, 1024, 6, 8192)}
+SIZES = {
+    "nano": Dimensions(2, 32, 64, 2, 256),
+    "tiny": Dimensions(4, 128, 512, 4, 2048),
+    "small": Dimensions(8, 384, 1024, 6, 8192),
+}
 
 
 class World(NamedTuple):

@@ -92,4 +92,5 @@ def stands_on(policy: str, reward_model: str) -> bool:
 def on_its_trunk(reward_model: str) -> Shape:
     """What such a reward model adds: its adapters and heads."""
     files = (Path(reward_model) / ADAPTER).glob("*.safetensors")
-    return Shape(sum(math.prod(about["shape"]) for file in files for _, about in _header(file)), *[0] * 6, True)
+    added = sum(math.prod(about["shape"]) for file in files for _, about in _header(file))
+    return Shape(added, 0, 0, 0, 0, 0, 0, is_packed=True)
