@@ -5,6 +5,8 @@
 const curves = document.getElementById("curves");
 const sources = new Map(); // "chart:metric" or "chart:metric:run" → Bokeh's source of that line
 const plots = []; // [the chart's element, Bokeh's figure]
+const waiting = new Map(); // the points of charts that are not drawn yet, by the names that their sources will have
+const due = new Set(); // those charts
 
 // Colours are the style sheet's, so that both themes work: a line wears the colour of its swatch in the legend.
 function paint() {
@@ -36,14 +38,15 @@ function leadToSteps(figure, plot, view) {
   });
 }
 
-// A chart is drawn when its first point comes; until then its place says that nothing was measured.
-async function draw(figure, found) {
+// A chart is drawn after its first point has come; until then its place says that nothing was measured.
+async function draw(figure) {
   const item = JSON.parse(figure.querySelector("script").textContent);
   const drawn = Bokeh.require("document/document").Document.from_json(item.doc);
   const plot = drawn.roots()[0];
   for (const { data_source: source } of plot.renderers) {
     sources.set(source.name, source);
-    if (found.has(source.name)) source.data = found.get(source.name);
+    if (waiting.has(source.name)) source.data = waiting.get(source.name);
+    waiting.delete(source.name);
   }
   plots.push([figure, plot]);
   paint();
@@ -58,24 +61,65 @@ const SMOOTHED = "~"; // behind a source: the same line, smoothed (training/poin
 const named = (source, run) =>
   !run ? source : source.endsWith(SMOOTHED) ? `${source.slice(0, -1)}:${run}${SMOOTHED}` : `${source}:${run}`;
 
-async function add(lines, { run, isWhole }) {
+const placesOf = (figure, has) => [...figure.querySelectorAll("[data-source]")].filter(({ dataset }) => has(dataset.source));
+
+// The newest value of each line, in the legend.
+function say(figure) {
+  for (const place of placesOf(figure, (name) => sources.get(name)?.get_length())) {
+    const source = sources.get(place.dataset.source);
+    place.textContent = Number(source.data.y.at(-1).toPrecision(3));
+    place.dataset.points = source.get_length();
+  }
+}
+
+// Drawing takes its time: what is on the screen comes first, then the nearest to it, each when the page has time for it.
+const distance = (figure) => {
+  const { top, bottom } = figure.getBoundingClientRect();
+  return Math.max(top - innerHeight, -bottom, 0);
+};
+const idle = () => new Promise((go) => (window.requestIdleCallback ?? setTimeout)(go, { timeout: 200 }));
+let isDrawing = false;
+
+async function drawDue() {
+  if (isDrawing) return;
+  isDrawing = true;
+  try {
+    while (due.size) {
+      const figure = [...due].reduce((best, each) => (distance(each) < distance(best) ? each : best));
+      if (distance(figure)) await idle();
+      await draw(figure);
+      say(figure);
+      due.delete(figure);
+    }
+  } finally {
+    isDrawing = false;
+  }
+  finish();
+}
+
+function finish() {
+  if (!due.size && !curves.querySelector("[data-feed]:not([data-finished])")) curves.dataset.finished = "true";
+}
+
+const joined = (before, points) =>
+  Object.fromEntries(Object.entries(points).map(([column, values]) => [column, [...before[column], ...values]]));
+
+function add(lines, { run, isWhole }) {
   const found = new Map(Object.entries(lines).map(([source, points]) => [named(source, run), points]));
   for (const figure of curves.querySelectorAll(".chart")) {
-    const places = [...figure.querySelectorAll("[data-source]")].filter(({ dataset }) => found.has(dataset.source));
+    const places = placesOf(figure, (name) => found.has(name));
     if (!places.length) continue;
-    const isNew = !figure.dataset.drawn;
-    if (isNew) await draw(figure, found);
-    for (const place of places) {
-      const name = place.dataset.source;
-      for (const each of [name, name + SMOOTHED]) {
-        if (isNew || !found.has(each) || !sources.has(each)) continue;
-        if (isWhole) sources.get(each).data = found.get(each);
-        else sources.get(each).stream(found.get(each));
-      }
-      place.textContent = Number(found.get(name).y.at(-1).toPrecision(3));
-      place.dataset.points = sources.get(name).get_length();
+    for (const name of places.flatMap(({ dataset }) => [dataset.source, dataset.source + SMOOTHED])) {
+      const source = sources.get(name), points = found.get(name), before = waiting.get(name);
+      if (!points) continue;
+      if (source && isWhole) source.data = points;
+      else if (source) source.stream(points);
+      else waiting.set(name, before && !isWhole ? joined(before, points) : points);
     }
+    if (figure.dataset.drawn) say(figure);
+    else due.add(figure);
   }
+  drawDue();
 }
 
 // The server sends only what lies after the last step that is here, and says when there will be no more.
@@ -86,11 +130,11 @@ async function follow(feed, after) {
     const answer = await fetch(`${address}&after=${after}`);
     if (!answer.ok) throw new Error(answer.statusText);
     const found = await answer.json();
-    await add(found.lines, { run, isWhole: found.is_whole });
+    add(found.lines, { run, isWhole: found.is_whole });
     after = found.after;
     if (found.is_finished) {
       feed.dataset.finished = "true";
-      if (!curves.querySelector("[data-feed]:not([data-finished])")) curves.dataset.finished = "true";
+      finish();
       return;
     }
   } catch (error) {

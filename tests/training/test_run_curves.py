@@ -10,7 +10,7 @@ from annotation.models import Project, User
 from tests.training import rows
 from tests.training.fence import Cast, check
 from training import points
-from training.models import Run
+from training.models import Metric, Run
 
 
 @pytest.fixture
@@ -83,6 +83,18 @@ def test_csv_has_every_value(reader: Client, run: Run) -> None:
     assert [line["step"] for line in lines] == [str(step) for step in range(1, 21)]
     assert float(lines[-1]["reward/mean"]) == rows.values_at("policy", 20)["reward/mean"]
     assert answer["Content-Disposition"] == f'attachment; filename="run-{run.pk}.csv"'
+
+
+def test_csv_of_one_curve(reader: Client, run: Run) -> None:
+    there = f"/runs/{run.pk}/curves.csv?chart="
+    lines = list(csv.reader(io.StringIO(b"".join(reader.get(there + "reward").streaming_content).decode())))
+    assert lines[0] == ["step", "time", "reward/mean", "reward/with_kl"]
+    measured = Metric.objects.filter(run=run, values__has_key="reward/mean").order_by("step")
+    assert [(int(line[0]), float(line[2])) for line in lines[1:]] == [
+        (each.step, each.values["reward/mean"]) for each in measured
+    ]
+    assert reader.get(there + "nothing").status_code == 404
+    assert "curves.csv?chart=reward" in reader.get(f"/runs/{run.pk}/table/reward/").content.decode()
 
 
 def test_csv_of_steps_that_measured_different_things(reader: Client, project: Project) -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib import messages
@@ -52,7 +53,8 @@ def run_curves(request: PersonRequest, pk: int) -> HttpResponse:
     # Whether it has ended was read before its points: no point written in between is missed.
     found = points.lines(run, curves.CHARTS[run.kind], after=after, view=Looking.asked(request.GET).view)
     lines = {source: {"x": line.x, "y": line.y} for source, line in found.lines.items()}
-    return JsonResponse({"lines": lines, "after": found.last, "is_finished": run.is_finished})
+    answer = {"lines": lines, "after": found.last, "is_finished": run.is_finished}
+    return HttpResponse(orjson.dumps(answer), content_type="application/json")
 
 
 @login_required
@@ -71,9 +73,7 @@ def run_fit(request: PersonRequest, pk: int) -> JsonResponse:
 def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
     """One chart in numbers, for whoever does not see it."""
     run = find_run(request, pk)
-    drawn = next((each for each in curves.CHARTS[run.kind] if each.key == chart), None)
-    if drawn is None:
-        raise Http404(_("This run has no such chart."))
+    drawn = chart_of(run, chart)
     template = "training/run_table.html" + ("#table" if request.htmx else "")
     return render(request, template, {"run": run, "chart": drawn, "rows": points.table(run, drawn)})
 
@@ -81,18 +81,31 @@ def run_table(request: PersonRequest, pk: int, chart: str) -> HttpResponse:
 @login_required
 @require_safe
 def run_csv(request: PersonRequest, pk: int) -> StreamingHttpResponse:
-    """Every value the run wrote, one line a step."""
+    """Every value the run wrote, one line a step; with ?chart= only those of its lines, where there are any."""
     run = find_run(request, pk)
-    response = StreamingHttpResponse(_csv_lines(run), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.csv"'
+    chart = chart_of(run, request.GET["chart"]) if "chart" in request.GET else None
+    response = StreamingHttpResponse(_csv_lines(run, chart), content_type="text/csv; charset=utf-8")
+    name = f"run-{run.pk}-{chart.key}" if chart else f"run-{run.pk}"
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
 
 
-def _csv_lines(run: Run) -> Iterator[str]:
+def chart_of(run: Run, key: str) -> curves.Chart:
+    found = next((each for each in curves.CHARTS[run.kind] if each.key == key), None)
+    if found is None:
+        raise Http404(_("This run has no such chart."))
+    return found
+
+
+def _csv_lines(run: Run, chart: curves.Chart | None) -> Iterator[str]:
     rows = Metric.objects.filter(run=run).order_by("step")
     names: dict[str, None] = {}
-    for values in rows.values_list("values", flat=True).iterator():
-        names.update(dict.fromkeys(values))
+    if chart:
+        names = dict.fromkeys([*(["kl/sequence"] if chart.is_path else []), *(line.metric for line in chart.lines)])
+        rows = rows.filter(values__has_any_keys=list(names))
+    else:
+        for values in rows.values_list("values", flat=True).iterator():
+            names.update(dict.fromkeys(values))
     line = io.StringIO()
     writer = csv.writer(line)
     writer.writerow(["step", "time", *names])
