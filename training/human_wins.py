@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from annotation.models import Judgment, Task
+from annotation.models import Judgment, Making, Task
 from training.diff_report import wilson
 from training.models import ModelVersion
 from training.reward_report import Share
@@ -22,8 +23,16 @@ class HumanWins:
     """Of votes for b, with a 95 % interval that knows that votes on one prompt are no news to each other."""
 
 
-def human_wins(a: ModelVersion, b: ModelVersion) -> HumanWins | None:
-    """None where nobody has compared the two."""
+class Said(NamedTuple):
+    """What people said of two versions; None where nobody has compared them so."""
+
+    asked: HumanWins | None
+    """Of pairs that they were asked about."""
+    in_chats: HumanWins | None
+    """Of what they said themselves: whoever votes there has chosen the prompts, and when to stop."""
+
+
+def human_wins(a: ModelVersion, b: ModelVersion) -> Said:
     names = [a.name, b.name]
     votes = Judgment.objects.votes().filter(
         task__project=b.project,
@@ -31,21 +40,26 @@ def human_wins(a: ModelVersion, b: ModelVersion) -> HumanWins | None:
         task__response_a__source__in=names,
         task__response_b__source__in=names,
     )
-    by_prompt: dict[int, list[float]] = defaultdict(list)
-    num_simulated = 0
-    said = votes.values_list(
+    said: dict[bool, list[tuple[int, float, bool]]] = {True: [], False: []}
+    for prompt, first, second, preferred, is_simulated, making in votes.values_list(
         "task__prompt", "task__response_a__source", "task__response_b__source", "preferred__source",
-        "annotator__is_simulated",
-    )  # fmt: skip
-    for prompt, first, second, preferred, is_simulated in said:
-        if first == second:
-            continue  # two answers of the same version
-        by_prompt[prompt].append(0.5 if preferred is None else float(preferred == b.name))
-        num_simulated += is_simulated
-    if not by_prompt:
+        "annotator__is_simulated", "task__making__kind",
+    ):  # fmt: skip
+        if first != second:  # else two answers of the same version
+            vote = 0.5 if preferred is None else float(preferred == b.name)
+            said[making == Making.CHAT].append((prompt, vote, is_simulated))
+    return Said(counted(said[False]), counted(said[True]))
+
+
+def counted(votes: Sequence[tuple[int, float, bool]]) -> HumanWins | None:
+    """votes: prompt, 1 for b to 0 for a, whether by a program."""
+    if not votes:
         return None
-    num_votes = sum(map(len, by_prompt.values()))
-    return HumanWins(num_votes, len(by_prompt), num_simulated, share_of_votes(by_prompt))
+    by_prompt: dict[int, list[float]] = defaultdict(list)
+    for prompt, vote, _is_simulated in votes:
+        by_prompt[prompt].append(vote)
+    num_simulated = sum(is_simulated for _prompt, _vote, is_simulated in votes)
+    return HumanWins(len(votes), len(by_prompt), num_simulated, share_of_votes(by_prompt))
 
 
 def share_of_votes(by_prompt: Mapping[int, Sequence[float]]) -> Share:

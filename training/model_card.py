@@ -154,8 +154,14 @@ def results(version: ModelVersion) -> list[str]:
     if report:
         return of_a_reward_model(version.metrics)
     lines = [f"`{name}`: {value:.4g}" for name, value in scalars(version.metrics)]
-    wins = human_wins(version.parent, version) if version.parent else None
-    return [*lines, *told(wins, version)] if wins else lines
+    if version.parent is None:
+        return lines
+    people = human_wins(version.parent, version)
+    if people.asked:
+        lines += told(people.asked, version)
+    if people.in_chats:
+        lines.append(told_in_chats(people.in_chats, version))
+    return lines
 
 
 def of_a_reward_model(metrics: dict[str, Any]) -> list[str]:
@@ -181,6 +187,17 @@ def told(wins: HumanWins, version: ModelVersion) -> Iterator[str]:
     if num := wins.num_simulated:
         sentence = ngettext("%(num)s of these votes is simulated.", "%(num)s of these votes are simulated.", num)
         yield sentence % {"num": f"{num:,}"}
+
+
+def told_in_chats(wins: HumanWins, version: ModelVersion) -> str:
+    """Their prompts were chosen by who voted: no part of the figure above."""
+    assert version.parent
+    said = _("Preferred to %(opponent)s in %(share)s of %(votes)s votes in chats, on what people asked themselves.")
+    return said % {
+        "opponent": plain(version.parent.name),
+        "share": share(wins.share.value, wins.share.low, wins.share.high),
+        "votes": f"{wins.num_votes:,}",
+    }
 
 
 def reviews(version: ModelVersion) -> list[str]:

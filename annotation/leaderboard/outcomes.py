@@ -9,7 +9,7 @@ import numpy as np
 from django.db import connection
 
 from annotation.leaderboard.bradley_terry import Floats, Integers
-from annotation.models import Project
+from annotation.models import Making, Project
 from annotation.votes import Voters
 
 LENGTH_STEPS = 20
@@ -26,6 +26,9 @@ WITH given AS (
     JOIN annotation_user person ON person.id = judgment.annotator_id
     WHERE task.project_id = %(project)s AND task.control = '' AND judgment.is_current
       AND person.is_simulated = ANY(%(simulated)s)
+      AND (%(with_chats)s OR NOT EXISTS (
+          SELECT FROM annotation_making making WHERE making.id = task.making_id AND making.kind = %(chat)s
+      ))
 ), scores AS (
     SELECT given.annotator_id, given.prompt_id, given.response_a_id AS response_id, round((
         sum(criterion.weight * (rating.value - 1) / (criterion.scale_max - 1)) / nullif(sum(abs(criterion.weight)), 0)
@@ -90,12 +93,16 @@ class Outcomes:
     """… and counted."""
 
 
-def outcomes_of(project: Project, *, voters: Voters = Voters.PEOPLE, with_ratings: bool = False) -> Outcomes:
+def outcomes_of(
+    project: Project, *, voters: Voters = Voters.PEOPLE, with_ratings: bool = False, with_chats: bool = False
+) -> Outcomes:
     """What people said of the project's answers; gold tasks and repeats are left out, and pairs of one source."""
     values: dict[str, Any] = {
         "project": project.pk,
         "simulated": SIMULATED[voters],
         "with_ratings": with_ratings,
+        "with_chats": with_chats,
+        "chat": Making.CHAT,
         "steps": LENGTH_STEPS,
     }
     with connection.cursor() as cursor:

@@ -10,6 +10,9 @@ from annotation.models.people import Project, User
 class Making(models.Model):
     """One act. `kind` is a Pairing (annotation/pairing.py), or how else the tasks came to be; `settings` its values."""
 
+    CHAT = "chat"
+    """The kind of those whose questions somebody put to the models and judged in one go: no chance chose them."""
+
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="makings")
     kind = models.CharField(max_length=20)
     settings = models.JSONField(default=dict, blank=True)

@@ -25,11 +25,13 @@ class Wanted(NamedTuple):
 
     voters: Voters
     with_ratings: bool
+    with_chats: bool
 
     @classmethod
     def of(cls, request: HttpRequest) -> Wanted:
         voters = request.GET.get("voters", "")
-        return cls(Voters(voters) if voters in Voters.values else Voters.PEOPLE, request.GET.get("ratings") == "1")
+        wanted = (request.GET.get(name) == "1" for name in ("ratings", "chats"))
+        return cls(Voters(voters) if voters in Voters.values else Voters.PEOPLE, *wanted)
 
 
 @dataclasses.dataclass(frozen=True)

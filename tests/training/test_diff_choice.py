@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from annotation.models import Assignment, Judgment, Project, Prompt, Response, Task, User
+from annotation.models import Assignment, Judgment, Making, Project, Prompt, Response, Task, User
 from tests.training import rows
 from training import style
 from training.diff_choice import Choice
@@ -111,14 +111,14 @@ def vote(prompt: Prompt, a: Response, b: Response, preferred: Response | None, b
 
 def test_people_prefer_one(versions: tuple[ModelVersion, ModelVersion], alice: User, bob: User) -> None:
     a, b = versions
-    assert human_wins(a, b) is None
+    assert human_wins(a, b) == (None, None)
     for number, prompt in enumerate(rows.prompts(a.project, 4)):
         first, second = rows.answer(prompt, "one", source=a.name), rows.answer(prompt, "two", source=b.name)
         vote(prompt, first, second, None if number == 3 else second, alice)
         third = rows.answer(prompt, "three", source="someone else")
         vote(prompt, first, third, first, bob)
         vote(prompt, rows.answer(prompt, "four", source=a.name), second, None, bob, control="gold")
-    wins, back = human_wins(a, b), human_wins(b, a)
+    wins, back = human_wins(a, b).asked, human_wins(b, a).asked
     assert wins and back
     assert (wins.num_votes, wins.num_prompts, wins.num_simulated) == (4, 4, 0)
     assert wins.share.value == 3.5 / 4 == 1 - back.share.value
@@ -158,6 +158,10 @@ def test_the_page_shows_it_all_and_filters(
     text = client.get(address).content.decode()
     for part in ("Wins by people", "Length and style", "How they were made", "kl_coef", "Filter the pairs"):
         assert part in text, part
+    assert "Wins in chats" not in text
+    Task.objects.update(making=Making.objects.create(project=a.project, kind=Making.CHAT))
+    text = client.get(address).content.decode()
+    assert "Wins in chats" in text and "Wins by people" not in text
     page = client.get(f"{address}&search=parcel&order=prompt")
     assert [each.pair.prompt_id for each in page.context["page"]] == [prompts[0].pk]
     assert "1 of 4 prompts" in page.content.decode()

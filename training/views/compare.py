@@ -59,6 +59,7 @@ def compare(request: PersonRequest) -> HttpResponse:
     )
     page.object_list = shown(a, b, list(page.object_list))  # type: ignore[assignment]
     reviews = list(Review.objects.of_pair(a, b).select_related("a", "b", "opened_by", "closed_by"))
+    people = human_wins(a, b)
     context = {
         "a": a,
         "b": b,
@@ -66,7 +67,8 @@ def compare(request: PersonRequest) -> HttpResponse:
         "summary": DiffReport(diff),
         "choice": choice,
         "orders": ORDERS.items(),
-        "people": human_wins(a, b),
+        "people": people.asked,
+        "people_in_chats": people.in_chats,
         "styles": shifts(diff.pairs),
         "differences": differences(a, b),
         "shared_labels": shared_labels(a, b),
