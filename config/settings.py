@@ -262,8 +262,8 @@ WEBHOOKS_MAY_BE_PRIVATE = flag("WEBHOOKS_MAY_BE_PRIVATE", default=IS_LAPTOP)
 LOCAL_MODEL_SERVERS = ("http://127.0.0.1:11434/v1", "http://127.0.0.1:8080/v1", "http://127.0.0.1:8001/v1")
 """Ollama's own port, llama.cpp's, and one for vLLM beside a site on 8000."""
 MODEL_SERVERS = words("MODEL_SERVERS", ",".join(LOCAL_MODEL_SERVERS) if IS_LAPTOP else "")
-"""OpenAI-compatible servers that generate runs may ask. No admin of a project can make the workers ask any other, so
-none of them reaches into the network or at the keys (MODEL_SERVER_KEYS, read by the trainer alone)."""
+"""OpenAI-compatible servers that generate runs and chats may ask. No admin of a project can make the workers ask any
+other, so none of them reaches into the network or at the keys (MODEL_SERVER_KEYS, read by the trainer alone)."""
 
 # --- Static files -----------------------------------------------------------------------------------------------
 

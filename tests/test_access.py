@@ -202,6 +202,7 @@ EXPECTED = {
     "training:chat_stop": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
     "training:chat_again": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
     "training:chat_vote": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
+    "training:chat_delete": Expected(ONES_OWN_CHANGE, "slug chat", method="post"),
     "training:compare": Expected(REVIEWERS, query="?a={a}&b={b}"),
     "training:compare_generate": Expected(ADMINS_CHANGE, method="post"),
     "training:compare_tokens": Expected(ADMINS_CHANGE, method="post"),

@@ -45,6 +45,7 @@ chat_urls = [
     path("stop/", views.chat_stop, name="chat_stop"),
     path("again/", views.chat_again, name="chat_again"),
     path("vote/", views.chat_vote, name="chat_vote"),
+    path("delete/", views.chat_delete, name="chat_delete"),
 ]
 
 # /models/<pk>/

@@ -87,6 +87,7 @@ class Verb(models.TextChoices):
 
     CHAT_STARTED = "chat.started", _("started a chat with a model version")
     CHAT_READ = "chat.read", _("read somebody else's chat")
+    CHAT_DELETED = "chat.deleted", _("deleted a chat with a model version")
 
     ACCOUNT_CREATED = "account.created", _("created an account")
     ACCOUNT_CHANGED = "account.changed", _("changed an account")

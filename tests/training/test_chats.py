@@ -15,12 +15,15 @@ from django.utils import timezone
 
 from annotation.actions import erase_account, export_account, undo
 from annotation.export import preferences
+from annotation.leaderboard import outcomes_of
 from annotation.models import Assignment, AuditEntry, Judgment, Project, Prompt, Response, Task, User, Verb
 from tests.training import rows
 from tests.training.chatting import answered, browser, page_of, shown
 from training import actions
+from training.human_wins import human_wins
 from training.models import Chat, ChatAnswer, ChatTurn, ModelVersion
 from training.tasks import sweep_chats, write_answer
+from training.writing import Writing
 
 Status = ChatAnswer.Status
 
@@ -211,6 +214,20 @@ def test_a_vote_is_exported_and_marked(blind: Chat, bob: User) -> None:
     assert turn.task and not turn.task.in_rounds.exists()
 
 
+def test_what_people_asked_themselves_is_counted_apart(blind: Chat, bob: User) -> None:
+    """No chance chose those prompts: not in the win rate of the diff, and in the leaderboard only where asked for."""
+    answered(blind, "In Rome.", "In Oslo.")
+    turn = blind.turns.get()
+    actions.vote(turn, by=bob, choice="-2")
+    asked, in_chats = human_wins(blind.versions[0], blind.versions[1])
+    assert asked is None and in_chats and (in_chats.num_votes, in_chats.share.value) == (1, float(turn.is_swapped))
+    assert not len(outcomes_of(blind.project).wins)
+    assert outcomes_of(blind.project, with_chats=True).num.tolist() == [1]
+    board = f"/projects/{blind.project.slug}/leaderboard/"
+    assert "zebra-a" not in browser(bob).get(board).content.decode()
+    assert "zebra-a" in browser(bob).get(f"{board}?chats=1").content.decode()
+
+
 def test_every_turn_is_voted_on_by_itself(blind: Chat, bob: User) -> None:
     answered(blind, "In Rome.", "In Oslo.")
     with pytest.raises(ValueError, match="Say first which"):
@@ -271,6 +288,25 @@ def test_a_vote_can_be_undone_like_any_other(blind: Chat, bob: User) -> None:
     assert undo(bob, project=blind.project)
     assert not Judgment.objects.counted().exists()
     assert Assignment.objects.get(task=turn.task).status == "leased"
+
+
+def test_deleted_it_is_gone_and_its_votes_stay(blind: Chat, bob: User, dana: User) -> None:
+    """A worker that still writes an answer of it finds its row gone, and stops."""
+    answered(blind, "In Rome.", "In Oslo.")
+    voted = actions.vote(blind.turns.get(), by=bob, choice="2")
+    actions.say(blind, by=bob, text="And now?", number=2)
+    writing = ChatAnswer.objects.waiting().first()
+    assert writing and writing.move(Status.WAITING, Status.WRITING, worker="w1", heartbeat_at=timezone.now())
+    with pytest.raises(PermissionDenied):
+        actions.delete_chat(blind, by=dana)
+    answer = browser(bob).post(f"{blind.get_absolute_url()}delete/", follow=True)
+    assert "The chat is deleted." in answer.content.decode()
+    assert not Chat.objects.exists() and not ChatTurn.objects.exists() and not ChatAnswer.objects.exists()
+    assert not Writing(writing, "w1", is_shutting_down=lambda: False).still_mine(text="In")
+    assert Judgment.objects.votes().get().task.pk == voted.task_id
+    assert browser(bob).get(f"/tasks/{voted.task_id}/uses/").status_code == 200
+    entry = AuditEntry.objects.get(verb=Verb.CHAT_DELETED)
+    assert (entry.actor, entry.details) == (bob, {"versions": ["zebra-a", "zebra-b"], "votes": 1})
 
 
 # --- a person's data --------------------------------------------------------------------------------------------

@@ -76,6 +76,21 @@ def test_a_model_on_a_server_does_nothing_else(served: ModelVersion, base: Model
         actions.start_run(served.project, kind="evaluate", config={}, by=dana, model=served)
 
 
+def test_a_chat_asks_the_server_that_is_known(served: ModelVersion, dana: User, settings: Any) -> None:
+    def asked() -> str:
+        chat = actions.start_chat(served.project, a=served, b=None, by=dana, text="Hello?")
+        return str(chat.turns.get().answers.get().settings["server"])
+
+    settings.MODEL_SERVERS = ["http://one/v1"]
+    assert asked() == "http://one/v1"
+    settings.MODEL_SERVERS = ["http://one/v1", "http://two/v1"]
+    with pytest.raises(ValueError, match="not known which server answers for llama-8b: start a generate run"):
+        asked()
+    new_prompt(served.project, "question")
+    start(served, dana, backend="openai", server="http://two/v1")
+    assert asked() == "http://two/v1"
+
+
 def test_a_listed_server_that_is_struck_off_is_not_asked_by_a_waiting_run(
     served: ModelVersion, server: Server, dana: User, settings: Any, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from django.conf import settings as django_settings
 from django.db import connections
 
 from annotation.models import Project, User
+from tests.rlhf.chat_server import Server
+from tests.training.chatting import browser
 from tests.training.talkers import ENDLESS, talker, talks
 from tests.training.trainers import wait_until
 from tests.training.workers import Start, workers_of
@@ -126,6 +128,41 @@ def test_at_most_so_many_models_are_held(writers: Writers, settings: Any) -> Non
 def start_worker(settings: Any, tmp_path: Path) -> Iterator[Start]:
     with workers_of("chat", tmp_path, broker=django_settings.VALKEY) as start:
         yield start
+
+
+@pytest.fixture
+def server(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Named before workers start, which are given the environment as it is then."""
+    with Server().running() as running:
+        settings.MODEL_SERVERS = [running.address]
+        monkeypatch.setenv("MODEL_SERVERS", running.address)
+        yield running
+
+
+def test_a_served_version_talks_on_its_page(project: Project, server: Server, start_worker: Start, bob: User) -> None:
+    """Its letters come as the server sends them, through the real worker; a stop on the page ends the server's work."""
+    version = actions.register_version(project, path="m", name="served", kind="base", revision="served")
+    page = browser(bob)
+    server.letters = threading.Semaphore(3)
+    start_worker()
+    begun = page.post(f"/projects/{project.slug}/chat/", {"a": version.pk, "text": "Where is it?"})
+    chat = begun["Location"].partition("#")[0]
+    wait_until(lambda: "<p>WHE</p>" in page.get(chat).content.decode())
+    page.post(f"{chat}stop/", {"number": 1})
+    assert server.hung_up.acquire(timeout=120)
+    server.letters = None
+    page.post(f"{chat}say/", {"number": 2, "text": "And now?"})
+    first, second = ChatAnswer.objects.order_by("pk")
+    wait_until(lambda: is_done(second))
+    assert "<p>AND NOW?</p>" in page.get(chat).content.decode()
+    assert (second.num_tokens, second.has_ended) == (8, True)
+    assert (first.status, first.text) == ("stopped", "WHE")
+    assert [each["content"] for each in server.asked[1][2]["messages"]] == ["Where is it?", "WHE", "And now?"]
+
+
+def is_done(answer: ChatAnswer) -> bool:
+    answer.refresh_from_db()
+    return answer.status == "done"
 
 
 def test_a_worker_told_to_stop_puts_its_answer_back(version: ModelVersion, start_worker: Start, bob: User) -> None:

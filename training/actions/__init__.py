@@ -3,6 +3,7 @@
 from training.actions.chats import (
     answers_to_send,
     close_lost,
+    delete_chat,
     fail_lost_answers,
     generate_config,
     note_reader,
@@ -38,6 +39,7 @@ __all__ = [
     "close_lost",
     "close_review",
     "comment",
+    "delete_chat",
     "delete_version",
     "dependents",
     "end_run",

@@ -1,4 +1,4 @@
-"""Verbs of chats: start one, say something, stop the answers, have them written again, say which is better.
+"""Verbs of chats: start one, say something, stop the answers, have them written again, say which is better, delete it.
 
 None of these sends a message to the workers, because actions do not know tasks: whoever calls start_chat, say or
 write_again follows it with `write_answer.delay_on_commit(answer.pk)` for each unfinished answer. A call that forgets it
@@ -12,6 +12,7 @@ import random
 import uuid
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils import timezone
@@ -25,8 +26,6 @@ from training.actions.runs import POLICIES, trainer_config
 from training.models import Chat, ChatAnswer, ChatTurn, ModelVersion, Run
 from training.rlhf import config as rlhf
 
-CHAT = "chat"
-"""The kind of the making that holds the tasks of a chat's votes together, and the origin of their answers."""
 LONGEST_MESSAGE = 8000
 MOST_TURNS = 30
 MOST_AT_ONCE = 3
@@ -145,6 +144,23 @@ def vote(turn: ChatTurn, *, by: User, choice: str, rationale: str = "") -> ChatT
 
 
 @transaction.atomic
+def delete_chat(chat: Chat, *, by: User) -> None:
+    """Delete what was said and answered; whoever writes an answer of it sees that its row is gone, and stops.
+
+    Judgments stay, with the conversation up to each vote: models may have been trained on them, and they can be undone
+    by themselves.
+    """
+    _own(chat, by)
+    Chat.objects.select_for_update().get(pk=chat.pk)  # a message on its way comes before it, or not at all
+    num_votes = chat.turns.filter(task__isnull=False).count()
+    AuditEntry.objects.record(
+        Verb.CHAT_DELETED, by=by, project=chat.project, subject=str(chat),
+        versions=[version.name for version in chat.versions], votes=num_votes,
+    )  # fmt: skip
+    chat.delete()
+
+
+@transaction.atomic
 def note_reader(chat: Chat, *, by: User) -> None:
     """An admin who opens somebody else's chat leaves an entry in the audit log."""
     if by.pk != chat.by_id:
@@ -185,18 +201,35 @@ def _config(version: ModelVersion, values: dict[str, Any]) -> rlhf.GenerateConfi
 def _settings(version: ModelVersion) -> dict[str, Any]:
     """The version's own settings for writing answers, and a seed drawn for this one.
 
-    A served version's server is that of its newest generate run. A model with a short memory gives room to its answer.
+    A model with a short memory gives room to its answer.
     """
     values = version.presets.get(Run.Kind.GENERATE, {})
     if version.is_served:
-        newest = Run.objects.filter(kind=Run.Kind.GENERATE, model=version).order_by("-id").first()
-        values = (newest.config if newest else {}) | values
+        values = _served(version) | values
     values = {name: values[name] for name in SETTINGS if name in values} | {"seed": random.getrandbits(31)}
     checked = rlhf.to_dict(_config(version, values))
     room = _positions(version) - checked["max_response_tokens"]
     if 0 < room < checked["max_prompt_tokens"]:
         checked["max_prompt_tokens"] = room
     return {name: checked[name] for name in SETTINGS}
+
+
+def _served(version: ModelVersion) -> dict[str, Any]:
+    """How a version that lives on a server is asked: as by its newest generate run; before the first one, at the only
+    server that there is. ValueError with a sentence where there are several.
+    """
+    newest = Run.objects.filter(kind=Run.Kind.GENERATE, model=version).order_by("-id").first()
+    if newest:
+        return dict(newest.config)
+    if len(servers := django_settings.MODEL_SERVERS) == 1:
+        return {"backend": "openai", "server": servers[0]}
+    raise ValueError(
+        _(
+            "It is not known which server answers for %(model)s: start a generate run with it. Chats ask the same "
+            "server."
+        )
+        % {"model": version}
+    )
 
 
 def _positions(version: ModelVersion) -> int:
@@ -213,10 +246,11 @@ def _judge(turn: ChatTurn, shown: list[ChatAnswer], *, by: User, strength: int, 
     chat = turn.chat
     if chat.making is None:
         about = {"chat": chat.pk}
-        chat.making = Making.objects.create(project=chat.project, kind=CHAT, settings=about, created_by=by)
+        chat.making = Making.objects.create(project=chat.project, kind=Making.CHAT, settings=about, created_by=by)
         chat.save(update_fields=["making"])
     left, right = (
-        NewResponse(answer.text, answer.version.name, {"origin": CHAT, "ended": answer.has_ended}) for answer in shown
+        NewResponse(answer.text, answer.version.name, {"origin": Making.CHAT, "ended": answer.has_ended})
+        for answer in shown
     )
     live = judge_live(
         chat.project, turn.messages, by=by, left=left, right=right, strength=strength, both_bad=both_bad,

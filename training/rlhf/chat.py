@@ -32,8 +32,9 @@ from training.rlhf.config import GenerateConfig, from_dict
 from training.rlhf.data import Encoder, Messages, Prompt
 from training.rlhf.generate import Request, answer
 from training.rlhf.model import choose_device, load_tokenizer, refuse_foreign_tokenizer
-from training.rlhf.served import Asked, ChatServer
+from training.rlhf.served import Asked
 from training.rlhf.steering import load_writer
+from training.rlhf.streamed import stream
 
 TELL_SECONDS = 0.15
 """Between two texts of one answer: more often, nobody could read them."""
@@ -90,7 +91,7 @@ class Writer:
     def write(self, config: GenerateConfig, messages: Messages, *, tell: Tell, is_stopped: IsStopped) -> dict[str, Any]:
         """What a `done` line says. tell: called with the text as it grows."""
         if config.backend == "openai":
-            return ask_server(config, messages, is_stopped)
+            return ask_server(config, messages, tell, is_stopped)
         loaded = self._load(config)
         tokenizer = loaded.tokenizer
         encoder = Encoder(
@@ -129,29 +130,19 @@ def readable(tokenizer: PreTrainedTokenizerBase, written: Tensor) -> str:
     return text.rstrip(UNFINISHED).replace("\0", UNFINISHED)
 
 
-def ask_server(config: GenerateConfig, messages: Messages, is_stopped: IsStopped) -> dict[str, Any]:
-    """The same from a server, which gives its answer whole; one that nobody waits for any more is left to it."""
-    found: queue.Queue[Any] = queue.Queue()
+def ask_server(config: GenerateConfig, messages: Messages, tell: Tell, is_stopped: IsStopped) -> dict[str, Any]:
+    """The same from a server; stopped, the connection to it is closed."""
+    served = stream(
+        config, Asked("chat", 0, messages), tell=lambda text: tell(storable(text)), is_stopped=is_stopped,
+        look_seconds=TELL_SECONDS,
+    )  # fmt: skip
+    said = {"text": storable(served.text), "num_tokens": served.num_tokens, "ended": served.ended}
+    return said | {"logprob": None, "is_cut": False}
 
-    def ask() -> None:
-        try:
-            found.put(ChatServer(config).ask(Asked("chat", 0, messages)))
-        except Exception as error:  # told where it is waited for
-            found.put(error)
 
-    threading.Thread(target=ask, daemon=True).start()
-    while not is_stopped():
-        try:
-            served = found.get(timeout=TELL_SECONDS)
-        except queue.Empty:
-            continue
-        if isinstance(served, Exception):
-            raise served
-        text = served.text.replace("\0", UNFINISHED).encode("utf-8", "replace").decode()
-        return {
-            "text": text, "num_tokens": served.num_tokens, "ended": served.ended, "logprob": None, "is_cut": False,
-        }  # fmt: skip
-    return {"text": "", "num_tokens": 0, "ended": False, "logprob": None, "is_cut": False}
+def storable(text: str) -> str:
+    """Without what no database keeps: a NUL, half of a surrogate pair."""
+    return text.replace("\0", UNFINISHED).encode("utf-8", "replace").decode()
 
 
 def explained(error: Exception) -> tuple[str, bool]:

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
@@ -26,6 +26,8 @@ from training.rlhf.rundir import StopCheck, Stopped, StopReason
 
 MAX_BYTES = 16 * 2**20
 """Of one answer: more is no answer to a person's prompt."""
+BUSY = (408, 429, 500, 502, 503, 504)
+"""Statuses after which it is asked again."""
 RETRIES = 5
 BACKOFF_SECONDS = 0.5
 """Before the second retry; twice as long before each further one, or what the server asks for with Retry-After."""
@@ -55,12 +57,12 @@ class ChatServer:
 
     def __init__(self, config: GenerateConfig, *, backoff_seconds: float = BACKOFF_SECONDS) -> None:
         self._config = config
-        self._model = config.server_model or config.model
-        if not self._model:
+        self.model = config.server_model or config.model
+        if not self.model:
             raise ValueError("server_model must say what the model is called at the server: it is empty.")
-        self._address = f"{config.server.rstrip('/')}/chat/completions"
+        self.address = f"{config.server.rstrip('/')}/chat/completions"
         key = key_of(config.server)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._pool = urllib3.PoolManager(
             maxsize=config.server_concurrency,
             timeout=urllib3.Timeout(connect=min(10, config.server_timeout), read=config.server_timeout),
@@ -68,7 +70,7 @@ class ChatServer:
                 total=RETRIES,
                 redirect=0,
                 allowed_methods=None,  # the protocol knows only POST
-                status_forcelist=(408, 429, 500, 502, 503, 504),
+                status_forcelist=BUSY,
                 backoff_factor=backoff_seconds,
                 raise_on_status=False,
                 raise_on_redirect=False,
@@ -112,20 +114,23 @@ class ChatServer:
         if reason:
             raise Stopped(reason, step=len(requests) - len(list(waiting)))
 
-    def ask(self, request: Asked) -> Served:
-        """One answer; ValueError with a sentence when the server gives none."""
+    def body(self, request: Asked) -> dict[str, Any]:
+        """What the server is asked."""
         config = self._config
-        seed = random.Random(f"{config.seed}/{request.prompt_id}/{request.sample}").getrandbits(31)
-        body = {
-            "model": self._model,
+        return {
+            "model": self.model,
             "messages": request.messages,
             "max_tokens": config.max_response_tokens,
             "temperature": config.temperature,
-            "seed": seed,
+            "seed": random.Random(f"{config.seed}/{request.prompt_id}/{request.sample}").getrandbits(31),
         }
+
+    def ask(self, request: Asked) -> Served:
+        """One answer; ValueError with a sentence when the server gives none."""
+        config = self._config
         try:
             response = self._pool.request(
-                "POST", self._address, json=body, headers=self._headers, preload_content=False
+                "POST", self.address, json=self.body(request), headers=self.headers, preload_content=False
             )
             content = response.read(MAX_BYTES + 1, decode_content=True)
             response.release_conn()
@@ -135,7 +140,7 @@ class ChatServer:
                 "runs and that this machine reaches it, or raise server_timeout; then resume the run."
             ) from None
         if response.status != 200:
-            raise ValueError(refusal(config, response.status, content, model=self._model))
+            raise ValueError(refusal(config, response.status, content, model=self.model, then="resume the run"))
         return understood(request, content, config)
 
 
@@ -150,14 +155,18 @@ def understood(request: Asked, content: bytes, config: GenerateConfig) -> Served
         num_tokens = int((record.get("usage") or {}).get("completion_tokens") or 0)
         return Served(request.prompt_id, request.sample, str(text), num_tokens, choice.get("finish_reason") == "stop")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise ValueError(
-            f"what {config.server} answers is no chat completion: server must be the base address of an "
-            "OpenAI-compatible server, usually ending in /v1."
-        ) from None
+        raise ValueError(not_of_the_protocol(config)) from None
 
 
-def refusal(config: GenerateConfig, status: int, content: bytes, *, model: str) -> str:
-    """What a person reads of an answer that is an error."""
+def not_of_the_protocol(config: GenerateConfig) -> str:
+    return (
+        f"what {config.server} answers is no chat completion: server must be the base address of an "
+        "OpenAI-compatible server, usually ending in /v1."
+    )
+
+
+def refusal(config: GenerateConfig, status: int, content: bytes, *, model: str, then: str) -> str:
+    """What a person reads of an answer that is an error. then: what to do once that is mended."""
     said = message_of(content)
     if status in (401, 403):
         host = urlsplit(config.server).hostname
@@ -169,7 +178,7 @@ def refusal(config: GenerateConfig, status: int, content: bytes, *, model: str) 
         return f"{config.server} knows no model '{model}' ({status}{said}): correct it, or the address."
     if 300 <= status < 400:
         return f"{config.server} points elsewhere ({status}), which is not followed: give the address it points to."
-    return f"{config.server} refuses a request ({status}{said}): correct what it names, then resume the run."
+    return f"{config.server} refuses a request ({status}{said}): correct what it names, then {then}."
 
 
 def message_of(content: bytes) -> str:

@@ -1,6 +1,6 @@
 """The pages of runs and model versions, one file a page or a small family of pages."""
 
-from training.views.chats import chat, chat_again, chat_say, chat_stop, chat_vote, chats
+from training.views.chats import chat, chat_again, chat_delete, chat_say, chat_stop, chat_vote, chats
 from training.views.compare import compare
 from training.views.compare_verbs import compare_generate, compare_send, compare_tokens
 from training.views.dashboard import dashboard
@@ -37,6 +37,7 @@ __all__ = [
     "answer",
     "chat",
     "chat_again",
+    "chat_delete",
     "chat_say",
     "chat_stop",
     "chat_vote",

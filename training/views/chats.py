@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Prefetch, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from training import actions
@@ -132,6 +133,14 @@ def chat_vote(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     except ValueError as error:
         messages.error(request, str(error))
     return _to(turn)
+
+
+@login_required
+@require_POST
+def chat_delete(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
+    actions.delete_chat(find_chat(request, slug, pk), by=request.user)
+    messages.success(request, _("The chat is deleted."))
+    return redirect("training:chats", slug)
 
 
 def _send(turn: ChatTurn) -> None:
