@@ -91,5 +91,5 @@ def pages(there: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     for name in ("diff", "new round", "round", "answer", "task"):
         yield "carol", name, there[name]
     yield "bob", "diff token by token", there["diff"] + "&order=kl"
-    for name in ("review", "voted", "vote"):
+    for name in ("review", "voted", "vote", "chats", "chat"):
         yield "bob", name, there[name]

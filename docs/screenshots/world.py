@@ -1,7 +1,8 @@
 """The product after one round of the loop, made through its own pages: what there is to photograph.
 
 Alice and Bob label by keyboard, simulated annotators label the rest; Carol freezes, trains a reward model, tunes the
-starter model with PPO, compares the two, sends answers back to people and sweeps over seeds; Bob reviews.
+starter model with PPO, compares the two, sends answers back to people and sweeps over seeds; Bob reviews, and talks
+with both versions.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -77,6 +79,7 @@ def go_round(browser: Browser, product: Product) -> World:
     compare(world, carol)
     ask_people(world, carol)
     review(world, bob)
+    chat(world, bob)
     sweep(world, carol)
     for name, what in (("Recipes", "rankings"), ("Kitchen tips", "ratings")):
         add_project(world, carol, name, what=what)
@@ -161,6 +164,28 @@ def review(world: World, bob: Page) -> None:
             world.keep("voted", bob)
         bob.get_by_role("link", name="Next pair").click()
     world.keep("vote", bob)
+
+
+def chat(world: World, bob: Page) -> None:
+    """With both versions, blind: a turn that is voted on, and one that waits for the vote."""
+    asked = parse_qs(urlsplit(world.address["diff"]).query)
+    bob.goto(f"/projects/{SLUG}/chat/")
+    world.keep("chats", bob)
+    for label, side in (("Version", "a"), ("Second version", "b")):
+        bob.get_by_label(label, exact=True).select_option(asked[side][0])
+    bob.get_by_label("Your message").fill("My parcel is ten days late. What can you do?")
+    bob.get_by_role("button", name="Start").click()
+    bob.wait_for_url("**/chat/*/")
+    world.keep("chat", bob)
+    submit = bob.get_by_role("button", name="Submit")
+    expect(submit).to_be_visible(timeout=PATIENCE)
+    bob.keyboard.press("6")
+    with bob.expect_navigation():
+        bob.keyboard.press("Enter")
+    bob.get_by_label("Your next message").fill("And when will it be here?")
+    with bob.expect_navigation():
+        bob.keyboard.press("Control+Enter")
+    expect(submit).to_be_visible(timeout=PATIENCE)
 
 
 def sweep(world: World, carol: Page) -> None:
