@@ -1,5 +1,6 @@
 """The pages of the loop on real runs: what the real trainer wrote is drawn, counted, compared, led back to people."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.browser.axe import FITS, check
 from tests.browser.conftest import OpenPage
 from tests.browser.loop_world import BY_ALICE, NUM_STEPS, LoopWorld, loop_world
 from tests.browser.test_run_pages import CANVAS_HAS_INK
+from training.doctor import examine
 from training.models import Generation, Metric, Run
 from training.reward_report import RewardReport
 from training.win_rates import win_rates
@@ -173,6 +175,44 @@ def test_from_a_curve_back_to_the_people_and_from_a_judgment_to_the_runs(open_pa
     page.locator(".diffs .pair header a", has_text=world.tuned.name).first.click()
     expect(page.locator("main")).to_contain_text("What that version had learned from")
     expect(page.locator(f"main a[href='/runs/{world.run('reward').pk}/']")).to_be_visible()
+    check(page)
+
+
+def test_a_run_in_numbers_and_step_by_step(open_page: OpenPage, world: LoopWorld) -> None:
+    page = open_page(world.person("carol"))
+    run = world.run("policy")
+    page.goto(f"/runs/{run.pk}/?x=time&scale=log")
+    drawn(page, "reward", "kl")
+    for finding in examine(run):
+        expect(page.locator("section", has=page.locator("#doctor-title"))).to_contain_text(finding.sentence)
+    samples, rewards, chart = (page.locator(each) for each in ("#samples", "#rewards", '[data-chart="reward"]'))
+    assert samples.locator("ins, del").count(), "what the fixed prompts' answers have gained and lost"
+    assert rewards.locator(".multiples svg").count() == NUM_STEPS
+    chart.locator("summary").click()
+    with page.expect_download() as download:
+        chart.get_by_role("link", name="CSV").click()
+    lines = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    measured = [each.values["reward/mean"] for each in Metric.objects.filter(run=run).order_by("step")]
+    assert [float(line["reward/mean"]) for line in lines] == measured
+    chart.locator("tbody th a").last.click()
+    expect(page.locator("h1")).to_contain_text(f"step {NUM_STEPS}")
+    expect(page.locator("main")).to_contain_text("What it had learned from")
+    check(page)
+    page.goto(f"/runs/{run.pk}/rewards/")
+    expect(page.locator("thead th")).to_have_count(1 + NUM_STEPS)
+    check(page)
+
+
+def test_what_a_reward_model_is_worth_and_why_versions_stay(open_page: OpenPage, world: LoopWorld) -> None:
+    page = open_page(world.person("carol"))
+    page.goto(f"/runs/{world.run('reward').pk}/")
+    expect(page.locator(".diagram circle").first).to_be_visible()
+    page.get_by_role("link", name="Rerun with changes").click()
+    expect(page.get_by_label("learning_rate", exact=True)).to_have_value("0.01")
+    page.goto(f"/models/{world.starter.pk}/")
+    page.get_by_text("Delete this version").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("body")).to_contain_text("cannot be deleted, because something depends on it")
     check(page)
 
 
