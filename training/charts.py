@@ -52,7 +52,7 @@ def _item(chart: curves.Chart, look: Look, _language: str | None) -> dict[str, A
         tools="",
         x_range=DataRange1d(range_padding=0.02),
         y_range=Range1d(0, 1.04) if chart.is_share else DataRange1d(range_padding=0.08, default_span=0.1),
-        y_axis_type="log" if look.is_log and not chart.is_share else "linear",
+        y_axis_type="log" if look.is_log and not (chart.is_share or chart.is_signed) else "linear",
         background_fill_alpha=0,
         border_fill_alpha=0,
         outline_line_color=None,

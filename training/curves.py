@@ -77,6 +77,9 @@ class Chart:
     is_share: bool = False
     """Drawn on the whole scale from 0 to 1: a share that stays at 1 is not to look like an event."""
 
+    is_signed: bool = False
+    """May be negative, so it has no logarithmic scale: nothing would be drawn."""
+
     is_for: Callable[[Values], bool] = _always
     """Whether a run of these settings can have it; an empty chart would promise what never comes."""
 
@@ -91,6 +94,7 @@ POLICY = (
         _("Reward"),
         (Line("reward/mean", _("reward")), Line("reward/with_kl", _("reward minus KL penalty"))),
         note=_("0 is as good as the answers that the reward model was normalised on."),
+        is_signed=True,
     ),
     Chart(
         "watched",
@@ -98,6 +102,7 @@ POLICY = (
         (Line("reward/watched", _("score")),),
         note=_("It pays nothing. Where it falls while the reward rises, the policy exploits the reward model."),
         is_for=_is_watched,
+        is_signed=True,
     ),
     Chart(
         "heads",
@@ -121,6 +126,7 @@ POLICY = (
         x=_root_kl,
         is_path=True,
         beside=(Line("best_of_n", _("best of n of the start")), Line("fit", _("fit, 95 % band"))),
+        is_signed=True,
     ),
     Chart(
         "reward_parts",
@@ -134,6 +140,7 @@ POLICY = (
         ),
         note=_("Means over the answers of a step, with their weights; where a run pays for more than one."),
         is_for=_pays_for_more,
+        is_signed=True,
     ),
     Chart("length", _("Length"), (Line("response/length", _("tokens a response")),)),
     Chart(
@@ -143,7 +150,7 @@ POLICY = (
         note=_("The others were cut off at the longest length allowed."),
         is_share=True,
     ),
-    Chart("policy_loss", _("Policy loss"), (Line("loss/policy", _("policy loss")),)),
+    Chart("policy_loss", _("Policy loss"), (Line("loss/policy", _("policy loss")),), is_signed=True),
     Chart("value_loss", _("Value loss"), (Line("loss/value", _("value loss")),), is_for=_has_value_model),
     Chart(
         "explained",
@@ -151,6 +158,7 @@ POLICY = (
         (Line("value/explained_variance", _("explained variance")),),
         note=_("1 foresees every return, 0 is no better than their mean."),
         is_for=_has_value_model,
+        is_signed=True,
     ),
     Chart("entropy", _("Entropy"), (Line("policy/entropy", _("nats a token")),)),
     Chart(
@@ -192,6 +200,7 @@ DPO = (
         _("Margin"),
         (Line("dpo/margin", _("train")),),
         note=_("Mean distance between the implicit rewards of a pair, β·log(π/π_ref)."),
+        is_signed=True,
     ),
     Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
 )
@@ -212,6 +221,7 @@ ILQL = (
         _("Values"),
         (Line("ilql/q", _("Q of the written token")), Line("ilql/v", _("V of the state"))),
         note=_("In units of the net vote: 1 is an answer that everybody preferred, −1 one that nobody did."),
+        is_signed=True,
     ),
     Chart("gradient", _("Gradient norm"), (Line("optim/grad_norm", _("gradient norm")),)),
 )

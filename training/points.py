@@ -196,7 +196,7 @@ def path(run: Run, chart: Chart, line: Line, *, after: int, end: int) -> Points:
 
 
 def _placed(points: Sequence[Point], view: View, start: float) -> Points:
-    x = [_short((point.time - start) / 60) for point in points] if view.by_time else [point.step for point in points]
+    x: list[float] = [_short((point.time - start) / 60) if view.by_time else point.step for point in points]
     return Points(x, [_short(point.value) for point in points])
 
 

@@ -179,7 +179,7 @@ def test_from_a_curve_back_to_the_people_and_from_a_judgment_to_the_runs(open_pa
 
 
 def test_a_run_in_numbers_and_step_by_step(open_page: OpenPage, world: LoopWorld) -> None:
-    page = open_page(world.person("carol"))
+    page = open_page(world.person("carol"), expected=("data value for log axis",))  # a share that is 0 all the time
     run = world.run("policy")
     page.goto(f"/runs/{run.pk}/?x=time&scale=log")
     drawn(page, "reward", "kl")

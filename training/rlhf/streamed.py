@@ -144,7 +144,7 @@ class Growing:
         try:
             chunk = json.loads(data)
             broken = chunk.get("error")
-            choice = next(iter(chunk.get("choices") or ()), {})
+            choice: dict[str, Any] = next(iter(chunk.get("choices") or ()), {})
             piece = str((choice.get("delta") or {}).get("content") or "")
             finish = str(choice.get("finish_reason") or "")
             num_tokens = int((chunk.get("usage") or {}).get("completion_tokens") or 0)
