@@ -20,11 +20,11 @@ def test_a_chart_is_only_for_runs_that_can_have_it() -> None:
     assert "watched" in {chart.key for chart in curves.of("policy", {"watcher": 3})}
 
 
-def test_several_runs_have_a_source_each_and_shares_stay_linear() -> None:
+def test_several_runs_have_a_source_each_and_what_is_no_magnitude_stays_linear() -> None:
     look = charts.Look(("3", "5", charts.BAND), is_smooth=True, is_log=True)
     drawn = dict(zip([chart.key for chart in curves.POLICY], charts.items(curves.POLICY, look), strict=True))
     reward = str(drawn["reward"])
     for name in ("reward:reward/mean:3", "reward:reward/mean:5~", "reward:reward/mean:band"):
         assert f"'{name}'" in reward
-    assert "LogScale" in reward
+    assert "LogScale" in str(drawn["kl"]) and "LogScale" not in reward, "a reward may be negative"
     assert "LogScale" not in str(drawn["ended"])
