@@ -60,9 +60,11 @@ KIN = {
 """Each as published, but for the KL of the two last: as a loss term it reaches only the token it stands at."""
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", KIN)
-def test_its_kin_reach_the_enumerated_optimum(name, seed):
+@pytest.mark.parametrize("nth", [0, 1])
+def test_its_kin_reach_the_enumerated_optimum(name, nth):
+    """Two worlds each, all five among them: every one is PPO's above."""
+    seed = (2 * list(KIN).index(name) + nth) % 5 + 1
     config, world = world_config(seed, **KIN[name]), make_world(5, 3, seed=seed)
     actors = table_actors(5, 3, config)
     best = best_objective(actors, world, config)

@@ -36,7 +36,7 @@ def all_pairs(world: World) -> tuple[list[DPOPair], torch.Tensor]:
 
 def learned(world: World, config: DPOConfig) -> tuple[nn.Module, nn.Module]:
     """A policy that can be anything, after full-batch steps on all pairs; and what it started from."""
-    actors = table_actors(4, 3, PolicyConfig(seed=config.seed))
+    actors = table_actors(3, 3, PolicyConfig(seed=config.seed))
     assert actors.reference is not None
     pairs, _ = all_pairs(world)
     reference = reference_logratios(actors.policy, pairs, config)
@@ -56,7 +56,7 @@ def objective(policy: nn.Module, reference: nn.Module, world: World, rewards: to
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_dpo_reaches_the_enumerated_optimum(seed):
-    world = make_world(4, 3, seed=seed)
+    world = make_world(3, 3, seed=seed)
     policy, reference = learned(world, DPOConfig(seed=seed, beta=BETA, micro_batch_size=128))
     ref = sequence_logprobs(reference, world)
     best = BETA * float(torch.logsumexp(ref + world.rewards / BETA, 0))
@@ -68,7 +68,7 @@ def test_dpo_reaches_the_enumerated_optimum(seed):
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_ipo_reaches_its_closed_form(seed):
     """π_ref·exp(p(y beats a response drawn at random)/β)/Z (Azar et al. 2023, eq. 11)."""
-    world = make_world(4, 3, seed=seed)
+    world = make_world(3, 3, seed=seed)
     policy, reference = learned(world, DPOConfig(seed=seed, beta=BETA, loss="ipo", micro_batch_size=128))
     wins = torch.sigmoid(world.rewards.unsqueeze(1) - world.rewards)
     share = (wins.sum(1) - 0.5) / (len(wins) - 1)  # against the others: an answer is not compared with itself
