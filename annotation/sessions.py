@@ -1,25 +1,37 @@
-"""Django's sessions in the database, read by a prepared statement: every request of every page begins with it."""
+"""Django's sessions in the database, read with whose they are by one prepared statement: every request begins with it."""
 
 from __future__ import annotations
 
+from allauth.usersessions.models import UserSession
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from annotation.models import User
 from annotation.statements import Columns, prepared
 
 SESSION = Columns(Session, "session")
+USER = Columns(User, "person")
+# Whose a session is stands inside it, signed. allauth notes it beside, so that the person can be read along.
 LIVE = f"""
-SELECT {SESSION.sql} FROM django_session session
+SELECT {SESSION.sql}, {USER.sql}
+FROM django_session session
+LEFT JOIN {UserSession._meta.db_table} noted ON noted.session_key = session.session_key
+LEFT JOIN annotation_user person ON person.id = noted.user_id
 WHERE session.session_key = %(key)s::varchar AND session.expire_date > %(now)s
 """
 
 
 class SessionStore(db.SessionStore):
+    person: User | None = None
+    """Whose it is by allauth's note, as it was when the session was read. What the session says decides."""
+
     def _get_session_from_db(self) -> Session | None:
         rows = prepared(LIVE, {"key": self.session_key, "now": timezone.now()})
         if not rows:
             self._session_key = None
             return None
-        session: Session = SESSION.instance(iter(rows[0]))
+        values = iter(rows[0])
+        session: Session = SESSION.instance(values)
+        self.person = USER.instance(values)
         return session

@@ -103,7 +103,7 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "annotation.logins.Middleware",  # AuthenticationMiddleware, with one statement less
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -237,8 +237,6 @@ CACHES = {
         "KEY_FUNCTION": "config.cache_keys.hashed",
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     },
-    # Parts of pages ({% cache %}): each process has its own, and a query would cost more than what is saved.
-    "template_fragments": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "fragments"},
 }
 
 UPLOADS_DIR = VAR_DIR / "uploads"

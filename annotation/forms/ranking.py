@@ -48,6 +48,10 @@ class RankingForm(JudgmentForm):
             )
             self.fields[f"correction_{number}"] = forms.CharField(required=False, strip=False)
 
+    @property
+    def looks(self) -> str:
+        return f"{super().looks} {len(self.shown)}"
+
     def ranked(self) -> Iterator[RankedAnswer]:
         """The answers in the order of the page."""
         for number, letter in enumerate(LETTERS[: len(self.shown)], start=1):

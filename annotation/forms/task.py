@@ -65,6 +65,11 @@ class ShownAnswer:
     def is_corrected(self) -> bool:
         return self.corrected != self.text
 
+    @property
+    def alike(self) -> str:
+        """Names all but the texts that its part of the page shows."""
+        return f"{self.side} {self.title} {self.field} {self.is_corrected}"
+
 
 class Shared(dict[str, forms.Field]):
     """Fields that a form takes over as they are.

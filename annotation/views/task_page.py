@@ -16,7 +16,6 @@ from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from annotation import keys, queue
@@ -130,16 +129,13 @@ class TaskPage:
 
     @cached_property
     def alike(self) -> str:
-        """Names all that the parts under the texts depend on, while nothing is entered in them."""
-        looks = self.form.looks if self.form else ""
-        which = [self.kept_for, get_language(), self.project.pk, self.can_undo, self.skips]
-        return repr([*which, *self.caps.values(), looks])
+        """Names all that the task's part of the page depends on, but for what is fresh in it.
 
-    @property
-    def kept_for(self) -> int:
-        """Seconds for which those parts, once rendered, serve other tasks too: none as soon as something is entered."""
-        is_untouched = self.form is not None and self.form.is_untouched
-        return 3600 if is_untouched and self.skip_form is None else 0
+        Empty as soon as something is entered or wrong, and where there is no task.
+        """
+        if self.form is None or not self.form.is_untouched or self.skip_form is not None or self.sentences:
+            return ""
+        return repr([self.project.pk, self.can_undo, self.skips, self.person.key_bindings, self.form.looks])
 
     @property
     def title(self) -> str:
