@@ -1,4 +1,4 @@
-"""Django's sessions in the database, read with whose they are by one prepared statement: every request begins with it."""
+"""Django's sessions in the database, read with whose they are by the prepared statement that begins every request."""
 
 from __future__ import annotations
 
