@@ -25,7 +25,6 @@ from config.accounts import unprivileged_account
 
 CONFIGURATION = """
 listen_addresses = ''
-unix_socket_directories = '{socket}'
 max_connections = 200
 random_page_cost = 1.1
 """
@@ -75,9 +74,12 @@ class Postgres:
             (self.data / "postmaster.pid").unlink(missing_ok=True)  # stale: we hold the lock and no such process lives
             for leftover in self.socket.glob(".s.PGSQL.*"):
                 leftover.unlink()
-            options = [] if durable else ["-o", "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"]
+            # Said at every start and not kept in the folder: a folder that was moved has another socket.
+            options = f"-c unix_socket_directories={self.socket}"
+            if not durable:
+                options += " -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
             log = self.data / "server.log"
-            self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", log, *options, "start")
+            self._run("pg_ctl", "-D", self.data, "-w", "-t", "60", "-l", log, "-o", options, "start")
             return True
 
     def stop(self) -> None:
@@ -136,7 +138,7 @@ class Postgres:
             "--data-checksums",
         )
         with (self.data / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION.format(socket=self.socket))
+            configuration.write(CONFIGURATION)
 
     def _check_reach(self) -> None:
         """As root, the unprivileged account must be able to enter the programs' and the data's folders."""

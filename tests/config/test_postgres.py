@@ -32,6 +32,24 @@ def test_three_starters_start_one_server(server: Postgres) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_moved_folder_starts_where_it_is_now() -> None:
+    with data_folder() as folder:
+        before, now = Postgres(folder / "before" / "postgres"), Postgres(folder / "now" / "postgres")
+        before.data.parent.mkdir(mode=0o755)
+        before.start()
+        # As folders were once made: with the place of the socket inside.
+        with (before.data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"\nunix_socket_directories = '{before.socket}'\n")
+        before.stop()
+        before.data.parent.rename(now.data.parent)
+        now.start()
+        try:
+            with psycopg.connect(now.url("postgres")) as connection:
+                assert connection.execute("SHOW data_directory").fetchone() == (str(now.data),)
+        finally:
+            now.stop()
+
+
 def test_kill_9_loses_no_commit(server: Postgres) -> None:
     server.start()
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
