@@ -262,6 +262,15 @@ def test_entropies_and_their_gradient_are_those_of_the_distribution(monkeypatch,
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*gradients, strict=True))
 
 
+def test_a_value_head_starts_at_zero_and_learns_ten_times_as_fast_as_its_trunk():
+    head, states = heads.ValueHead(8), torch.linspace(-1, 2, 8).unsqueeze(0)
+    assert not head(states).any()
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3)
+    head(states).sum().backward()
+    optimizer.step()
+    assert float(head(states)) == pytest.approx(-10 * 1e-3 * float(states.abs().sum()), rel=1e-4)
+
+
 def test_a_norm_and_its_gradients_are_those_of_its_formula():
     generator = torch.Generator().manual_seed(0)
     states, weight, given = (
