@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class Telling:
         if self._path is None:
             return
         said = {"done": self._done, "total": self._total, "began": self._began, "told": time.time(), "over": is_over}
-        beside = self._path.with_name(f"{self._path.name}-{os.getpid()}")
+        beside = self._path.with_name(f"{self._path.name}-{os.getpid()}-{threading.get_ident()}")
         beside.write_text(json.dumps(said), encoding="utf-8")
         beside.replace(self._path)
 

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,23 @@ def test_nobody_hears_of_anothers_work(alice: User, bob: User) -> None:
         assert progress.read(Work.EXPORT, bob) is None and progress.read(Work.TASKS, alice) is None
         found = progress.read(Work.EXPORT, alice)
         assert found is not None and not found.is_over and found.total == 4
+
+
+def test_two_works_of_one_person_at_once_do_not_disturb_each_other(
+    alice: User, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
+
+    def work(num: int) -> int:
+        with telling(Work.EXPORT, alice) as told:
+            told.expect(num)
+            return len(list(told.passing(range(num))))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, [300] * 4)) == [300] * 4
+    assert [file.name for file in own_folder.iterdir()] == [f"export-{alice.pk}.json"]
+    found = progress.read(Work.EXPORT, alice)
+    assert found is not None and found.is_over
 
 
 def test_how_long_the_rest_takes() -> None:
