@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -63,6 +64,13 @@ def test_a_stop_closes_the_connection(server: Server) -> None:
         )
         assert (served.text, served.ended) == ("HELLO"[:num_letters], False)
         assert server.hung_up.acquire(timeout=PATIENCE)
+
+
+def test_whoever_asks_may_have_a_loop_that_runs(server: Server) -> None:
+    async def asked() -> str:
+        return ask(server).text
+
+    assert asyncio.run(asked()) == "HELLO"
 
 
 def test_cut_at_its_longest_it_has_not_ended(server: Server) -> None:

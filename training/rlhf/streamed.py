@@ -8,6 +8,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -48,7 +49,9 @@ def stream(
     look_seconds: between two looks at is_stopped, and two tellings. ValueError with a sentence when the server gives
     no answer or breaks off.
     """
-    return asyncio.run(_followed(Growing(config, asked, backoff_seconds), tell, is_stopped, look_seconds))
+    growing = Growing(config, asked, backoff_seconds)
+    with ThreadPoolExecutor(1) as pool:  # a thread of its own, because whoever calls may have a loop that runs
+        return pool.submit(asyncio.run, _followed(growing, tell, is_stopped, look_seconds)).result()
 
 
 async def _followed(
