@@ -2,15 +2,17 @@
 
     fuse(model)                 after enable_packing has found that the model packs
     fuse_adapters(policy)       after adapters are on it
+    with adapters_added(policy): ...    while it answers
 
 In a small model on a CPU these parts cost as much as the products: written out, a gate or a rotation passes over its
 numbers four to ten times and keeps what it made on the way. Here a gate keeps its two inputs alone, a rotation nothing,
-and an adapter's product is added where the layer's own result lies. The numbers are those of the library's
+and an adapter is added to its layer's weights before they are used. The numbers are those of the library's
 modules but for rounding, which is tried at loading; a part that is not what it looks like stays as it was.
 """
 
+import contextlib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -66,32 +68,36 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
 
 
 class _Adapted(torch.autograd.Function):
-    """x·Wᵀ + s·(x·Aᵀ)·Bᵀ of a frozen W (Hu et al. 2022). x: (N, in); first: (rank, in); second: (out, rank)."""
+    """x·(W + s·B·A)ᵀ of a frozen W (Hu et al. 2022). x: (N, in); A, first: (rank, in); B, second: (out, rank).
+
+    The sum is made anew each way and kept for neither: it costs what the adapters would for in·out/(in + out) tokens,
+    and all others then take one product where they took three.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, first: Tensor, second: Tensor, scale: float
     ) -> Tensor:
-        inside = x @ first.t()
         ctx.scale = scale
-        ctx.save_for_backward(x, weight, first, second, inside)
-        return F.linear(x, weight, bias).addmm_(inside, second.t(), alpha=scale)
+        ctx.save_for_backward(x, weight, first, second)
+        return F.linear(x, torch.addmm(weight, second, first, alpha=scale), bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, first, second, inside = ctx.saved_tensors
+        x, weight, first, second = ctx.saved_tensors
         (gradient,) = gradients
-        of_inside = (gradient @ second).mul_(ctx.scale)
-        of_second = (gradient.t() @ inside).mul_(ctx.scale) if ctx.needs_input_grad[4] else None
-        of_first = of_inside.t() @ x if ctx.needs_input_grad[3] else None
-        of_x = (gradient @ weight).addmm_(of_inside, first) if ctx.needs_input_grad[0] else None
+        of_x = gradient @ torch.addmm(weight, second, first, alpha=ctx.scale) if ctx.needs_input_grad[0] else None
+        of_first = (gradient @ second).mul_(ctx.scale).t() @ x if ctx.needs_input_grad[3] else None
+        of_second = (gradient.t() @ (x @ first.t())).mul_(ctx.scale) if ctx.needs_input_grad[4] else None
         return of_x, None, None, of_first, of_second, None
 
 
 def _gated(self: Any, x: Tensor) -> Tensor:
     if _is_mixed(x):
         return type(self).forward(self, x)  # type: ignore[no-any-return]
-    return self.down_proj(_Gate.apply(self.gate_proj(x), self.up_proj(x)))  # type: ignore[no-any-return]
+    gate, up = self.gate_proj(x), self.up_proj(x)
+    gated = _Gate.apply(gate, up) if torch.is_grad_enabled() else F.silu(gate).mul_(up)
+    return self.down_proj(gated)  # type: ignore[no-any-return]
 
 
 def _attention(
@@ -108,7 +114,10 @@ def _attention(
     shape = (*hidden_states.shape[:-1], -1, self.head_dim)
     query, key, value = (layer(hidden_states).view(shape) for layer in (self.q_proj, self.k_proj, self.v_proj))
     cos, sin = (part.unsqueeze(2) for part in position_embeddings)
-    query, key = (_Rotation.apply(states, cos, sin) for states in (query, key))
+    query, key = (
+        _Rotation.apply(states, cos, sin) if torch.is_grad_enabled() else _turned(states, cos, sin, sign=1)
+        for states in (query, key)
+    )
     query, key, value = (states.transpose(1, 2) for states in (query, key, value))
     if past_key_values is not None:
         key, value = past_key_values.update(key, value, self.layer_idx)
@@ -124,9 +133,33 @@ def _adapted(self: Any, x: Tensor, *given: Any, **named: Any) -> Tensor:
     base = self.base_layer
     if given or named or _is_mixed(x) or len(self.active_adapters) > 1 or base.weight.requires_grad:
         return type(self).forward(self, x, *given, **named)  # type: ignore[no-any-return]
+    if self.summed is not None and not torch.is_grad_enabled():
+        return F.linear(x, self.summed, base.bias)
     first, second = self.lora_A[name].weight, self.lora_B[name].weight
     flat = _Adapted.apply(x.reshape(-1, x.shape[-1]), base.weight, base.bias, first, second, self.scaling[name])
     return flat.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def adapters_added(model: nn.Module) -> Iterator[None]:
+    """Inside, the adapters that are at work stand added to their weights, for who calls the model many times without
+    gradient and changes nothing about it; one more set of these weights meanwhile. The weights below stay.
+    """
+    layers = [module for module in model.modules() if getattr(module, "summed", 0) is None]
+    if not layers or _is_mixed(layers[0].base_layer.weight):
+        yield
+        return
+    for layer in layers:
+        if not (layer.disable_adapters or layer.merged):
+            name = layer.active_adapters[0]
+            first, second = layer.lora_A[name].weight, layer.lora_B[name].weight
+            with torch.no_grad():
+                layer.summed = torch.addmm(layer.base_layer.weight, second, first, alpha=layer.scaling[name])
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.summed = None
 
 
 def _is_mixed(x: Tensor) -> bool:
@@ -168,6 +201,7 @@ def fuse_adapters(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is AdaptedLinear and _is_plain(module):
             module.forward = types.MethodType(_adapted, module)
+            module.summed = None
 
 
 def _is_plain(layer: AdaptedLinear) -> bool:

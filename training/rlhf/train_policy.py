@@ -31,6 +31,7 @@ from training.rlhf.config import PolicyConfig
 from training.rlhf.data import Encoder, Prompt, data_hash, of_split, read_prompts
 from training.rlhf.distributed import block, distributed_over_all, held_whole
 from training.rlhf.experience import Actors, Experience, appraise, reference_policy, seeded
+from training.rlhf.fused import adapters_added
 from training.rlhf.heads import ValueHead, head_of
 from training.rlhf.losses import masked_mean
 from training.rlhf.model import (
@@ -274,7 +275,7 @@ def sample_responses(
     torch.rand(mine.start * config.max_response_tokens, generator=generator, dtype=torch.float64)
     device = next(actors.policy.parameters()).device
     answered = None
-    with held_whole(actors.policy), precision(device, config.dtype):
+    with held_whole(actors.policy), precision(device, config.dtype), adapters_added(actors.policy):
         if batch[mine]:
             answered = sample(
                 actors.policy,
