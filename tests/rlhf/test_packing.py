@@ -112,6 +112,17 @@ def test_copies_have_the_gradients_of_indexing():
     assert torch.equal(of_ours, expected)
 
 
+def test_rows_of_one_length_that_share_nothing_are_not_copied():
+    tokens = torch.tensor([[9, 4, 5], [4, 4, 5], [7, 4, 5]])
+    layout, line, _ = lay_out(tokens, torch.ones_like(tokens, dtype=torch.bool))
+    per_token = torch.randn(len(line), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    cells = spread(per_token, layout)
+    assert torch.equal(cells, per_token[layout.sources].view(3, 3, 2)) and cells.data_ptr() == per_token.data_ptr()
+    assert torch.equal(gather(cells, layout), per_token)
+    shared, _, _ = lay_out(tokens[:, 1:], torch.ones(3, 2, dtype=torch.bool))
+    assert not shared.is_rectangle
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2", "neox"])

@@ -26,6 +26,7 @@ from training.rlhf.advantages import (
     value_mask,
     whiten,
 )
+from training.rlhf.beside import beside
 from training.rlhf.config import PolicyConfig
 from training.rlhf.distributed import share, summed
 from training.rlhf.heads import Picked, ValueHead, head_of, picked_logprobs
@@ -194,19 +195,22 @@ def appraise(
     dtype = torch.promote_types(next(actors.policy.parameters()).dtype, torch.float32)
     logprobs, ref_logprobs, entropy, values = torch.zeros(4, *mask.shape, dtype=dtype, device=mask.device)
     plan = plan_pass(responses, config, epoch=0, step=step, is_packed=actors.is_packed)
-    for piece in (piece for minibatch in plan for piece in minibatch):
-        rows, weight = my_rows(piece)
-        width = int(counts[rows].sum(1).max())
-        part, part_counts = responses.take(rows, width=width), counts[rows, :width]
-        said = hear(actors, part, part_counts, config, with_entropy=True)
-        with precision(mask.device, config.dtype), reference_policy(actors) as reference:
-            of_reference = response_logprobs(reference, part, temperature=config.temperature)
-        logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
-        entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
-        ref_logprobs[rows, :width] = weight * as_grid(of_reference, part.mask)
-        of_value = values_of(actors.own_value, part, part_counts, config) if actors.own_value else said.values
-        if of_value is not None:
-            values[rows, :width] = weight * as_grid(of_value, part_counts)
+    with beside(mask.device, wanted=actors.own_value is not None) as second:
+        own = actors.own_value
+        of_own = second.submit(read_values, own, responses, counts, plan, config, like=values) if own else None
+        for piece in (piece for minibatch in plan for piece in minibatch):
+            rows, weight = my_rows(piece)
+            width = int(counts[rows].sum(1).max())
+            part, part_counts = responses.take(rows, width=width), counts[rows, :width]
+            said = hear(actors, part, part_counts, config, with_entropy=True)
+            with precision(mask.device, config.dtype), reference_policy(actors) as reference:
+                of_reference = response_logprobs(reference, part, temperature=config.temperature)
+            logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
+            entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
+            ref_logprobs[rows, :width] = weight * as_grid(of_reference, part.mask)
+            if said.values is not None:
+                values[rows, :width] = weight * as_grid(said.values, part_counts)
+        values = of_own.result() if of_own else values
     for grid in (logprobs, ref_logprobs, entropy, values):
         summed(grid)  # of zeros and each process's own rows
 
@@ -273,6 +277,20 @@ def estimate(
     if config.whiten_advantages and config.algorithm != "reinforce":
         advantages = whiten(advantages, mask, variance=config.advantage_variance)
     return Advantages(advantages, estimated.returns)
+
+
+@torch.no_grad()
+def read_values(
+    value: ScalarModel, responses: Responses, counts: Tensor, plan: Plan, config: PolicyConfig, *, like: Tensor
+) -> Tensor:
+    """(B, T) what a value model of its own says, as `like`; zero where a mask is False and in other processes' rows."""
+    values = torch.zeros_like(like)
+    for piece in (piece for minibatch in plan for piece in minibatch):
+        rows, weight = my_rows(piece)
+        width = int(counts[rows].sum(1).max())
+        part, part_counts = responses.take(rows, width=width), counts[rows, :width]
+        values[rows, :width] = weight * as_grid(values_of(value, part, part_counts, config), part_counts)
+    return values
 
 
 def values_of(value: ScalarModel, responses: Responses, counts: Tensor, config: PolicyConfig) -> Tensor:

@@ -138,7 +138,7 @@ def rows_of_a_step(config: TrainingConfig) -> int:
 
 def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> int:
     """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value model come
-    one after the other.
+    one after the other, or side by side where a CPU has two threads for them (training.rlhf.beside).
     """
     tokens = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
     size = NUMBER if config.dtype == "float32" else 0.75 * NUMBER  # norms, gates and sums stay float32
@@ -154,6 +154,8 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
         cast = 0 if config.dtype == "float32" else NUMBER // 2 * shape.num_weights  # that autocast keeps for a pass
         kept.append(int(tokens * whole * size) + cast)
     own = kept[0] + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
+    if device == "cpu" and config.num_threads != 1 and config.processes == 1:
+        return own + sum(kept[1:])
     return max([own, *kept[1:]])
 
 

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from training.rlhf.beside import AFTERWARDS, Second, beside
 from training.rlhf.config import PolicyConfig
 from training.rlhf.distributed import every
 from training.rlhf.experience import Actors, Experience, hear, my_rows, plan_pass, values_of
 from training.rlhf.losses import kl_loss, policy_loss, value_loss
+from training.rlhf.model import ScalarModel
 from training.rlhf.optimizer import take_step
 
 
@@ -50,33 +52,36 @@ def update(
     ratio_max, first_ratio_error, num_steps = 0.0, None, 0
     grad_norms = [0.0, 0.0]
     stopped_early = False
-    for epoch in range(config.passes):
-        plan = plan_pass(experience.responses, config, epoch=epoch, step=step, is_packed=actors.is_packed)
-        for minibatch in plan:
-            sums, ratios = accumulate_gradient(actors, experience, minibatch, config, kl_coef=kl_coef)
-            total += torch.tensor(sums, dtype=torch.float64)
-            ratio_max = max(ratio_max, ratios.highest)
-            if first_ratio_error is None:
-                first_ratio_error = max(ratios.highest - 1.0, 1.0 - ratios.lowest)
-            if config.kl_stop and 0.5 * sums.squared_change / sums.num_tokens > config.kl_stop:
-                for optimizer in actors.optimizers:
-                    optimizer.zero_grad(set_to_none=True)
-                stopped_early = True
-                break
-            loss = sums.policy_loss / sums.num_tokens + sums.value_loss / sums.num_values
-            for index, optimizer in enumerate(actors.optimizers):
-                report = take_step(
-                    optimizer,
-                    config,
-                    learning_rate=learning_rate,
-                    step=step + 1,
-                    loss=loss,
-                    eps_style=config.adam_eps_style,
+    with beside(experience.scores.device, wanted=actors.own_value is not None) as second:
+        for epoch in range(config.passes):
+            plan = plan_pass(experience.responses, config, epoch=epoch, step=step, is_packed=actors.is_packed)
+            for minibatch in plan:
+                sums, ratios = accumulate_gradient(
+                    actors, experience, minibatch, config, kl_coef=kl_coef, second=second
                 )
-                grad_norms[index] += report.grad_norm
-            num_steps += 1
-        if stopped_early:
-            break
+                total += torch.tensor(sums, dtype=torch.float64)
+                ratio_max = max(ratio_max, ratios.highest)
+                if first_ratio_error is None:
+                    first_ratio_error = max(ratios.highest - 1.0, 1.0 - ratios.lowest)
+                if config.kl_stop and 0.5 * sums.squared_change / sums.num_tokens > config.kl_stop:
+                    for optimizer in actors.optimizers:
+                        optimizer.zero_grad(set_to_none=True)
+                    stopped_early = True
+                    break
+                loss = sums.policy_loss / sums.num_tokens + sums.value_loss / sums.num_values
+                for index, optimizer in enumerate(actors.optimizers):
+                    report = take_step(
+                        optimizer,
+                        config,
+                        learning_rate=learning_rate,
+                        step=step + 1,
+                        loss=loss,
+                        eps_style=config.adam_eps_style,
+                    )
+                    grad_norms[index] += report.grad_norm
+                num_steps += 1
+            if stopped_early:
+                break
     means = _Sums(*total.tolist())
     return UpdateStats(
         policy_loss=means.policy_loss / means.num_tokens,
@@ -111,15 +116,23 @@ class _Ratios(NamedTuple):
 
 
 def accumulate_gradient(
-    actors: Actors, experience: Experience, minibatch: Sequence[Tensor], config: PolicyConfig, *, kl_coef: float
+    actors: Actors,
+    experience: Experience,
+    minibatch: Sequence[Tensor],
+    config: PolicyConfig,
+    *,
+    kl_coef: float,
+    second: Second = AFTERWARDS,
 ) -> tuple[_Sums, _Ratios]:
     """Add the gradient of L_π + c_v·L_V − c_e·H (+ β·KL, where it is a loss) over one minibatch to the weights; the
-    sums behind the means. A value model of its own comes after the policy, whose activations are gone by then.
+    sums behind the means. A value model of its own learns beside the policy, or after it.
     """
     num_rows = sum(len(rows) for rows in minibatch)
     num_tokens = sum(int(experience.responses.mask[rows].sum()) for rows in minibatch)
     num_values = sum(int(experience.value_mask[rows].sum()) for rows in minibatch)
-    seen = []
+    own_value, seen, own_squares = actors.own_value, [], None
+    if own_value is not None:
+        own_squares = second.submit(learn_values, own_value, experience, minibatch, config, num_values=num_values)
     for piece in minibatch:
         rows, weight = my_rows(piece)
         part = experience.take(rows)
@@ -153,9 +166,6 @@ def accumulate_gradient(
             squares = squared_errors(said.values, part, config)
             loss = loss + config.value_coef * squares.sum() / num_values
         (weight * loss).backward()
-        if actors.own_value is not None:
-            squares = squared_errors(values_of(actors.own_value, part.responses, counts, config), part, config)
-            (weight * config.value_coef * squares.sum() / num_values).backward()
         ratio = surrogate.ratio
         change = (logprobs.detach() - old).square().sum()
         of_part = [
@@ -167,9 +177,28 @@ def accumulate_gradient(
         ]
         ends = [ratio.min().double(), ratio.max().double()]
         seen.append(torch.stack([*(weight * value.double() for value in of_part), *ends]))
-    table = torch.cat(every(torch.stack(seen).cpu()))
+    own = torch.stack(seen)
+    if own_squares is not None:
+        own[:, 1] = own_squares.result()
+    table = torch.cat(every(own.cpu()))
     sums = _Sums(num_tokens, num_values, *table[:, :5].sum(0).tolist())
     return sums, _Ratios(lowest=float(table[:, 5].min()), highest=float(table[:, 6].max()))
+
+
+def learn_values(
+    value: ScalarModel, experience: Experience, minibatch: Sequence[Tensor], config: PolicyConfig, *, num_values: int
+) -> Tensor:
+    """Add the gradient of c_v·L_V over one minibatch to a value model of its own; (micro-batches,) the sums of its
+    squared errors, float64.
+    """
+    found = []
+    for piece in minibatch:
+        rows, weight = my_rows(piece)
+        part = experience.take(rows)
+        squares = squared_errors(values_of(value, part.responses, part.value_mask, config), part, config)
+        (weight * config.value_coef * squares.sum() / num_values).backward()
+        found.append(weight * squares.detach().sum().double())
+    return torch.stack(found)
 
 
 def squared_errors(values: Tensor, part: Experience, config: PolicyConfig) -> Tensor:

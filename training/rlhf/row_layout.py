@@ -37,6 +37,11 @@ class RowLayout(NamedTuple):
         """W, the tokens of the longest row."""
         return len(self.sources) // self.num_rows
 
+    @property
+    def is_rectangle(self) -> bool:
+        """Rows of one length that share nothing: the tokens lie as the cells do."""
+        return len(self.cells) == len(self.sources)
+
     def for_last_layer(self) -> "RowLayout":
         """The same, for a layer that nothing but `read` comes out of."""
         assert self.read is not None
@@ -86,12 +91,16 @@ def lay_out(tokens: Tensor, mask: Tensor) -> LaidOut:
 
 def spread(per_token: Tensor, layout: RowLayout) -> Tensor:
     """(B, W, ...) what each cell's token has; in padding something finite, whose gradient is not looked at."""
+    if layout.is_rectangle:
+        return per_token.unflatten(0, (layout.num_rows, -1))
     found: Tensor = _Spread.apply(per_token, layout)
     return found.view(layout.num_rows, -1, *per_token.shape[1:])
 
 
 def gather(per_cell: Tensor, layout: RowLayout) -> Tensor:
     """(N, ...) what stands in each token's first cell. per_cell: (B, W, ...)."""
+    if layout.is_rectangle:
+        return per_cell.flatten(0, 1)
     found: Tensor = _Gather.apply(per_cell.flatten(0, 1), layout)
     return found
 
