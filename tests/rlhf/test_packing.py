@@ -29,7 +29,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from training.rlhf import heads
+from training.rlhf import heads, row_layout
 from training.rlhf.activations import make_again
 from training.rlhf.heads import trunk_of
 from training.rlhf.model import ScalarModel, add_lora
@@ -82,6 +82,18 @@ def rectangle(side: str) -> tuple[Tensor, Tensor]:
     return tokens, mask
 
 
+@pytest.fixture(params=["one rectangle", "several"])
+def cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Rows as short as these are never worth a second rectangle, unless it may save nothing."""
+    if request.param == "several":
+        monkeypatch.setattr(row_layout, "WORTH", (0, 0.0))
+        assert len(lay_out(*rectangle("right")).layout.rectangles) == row_layout.MOST_RECTANGLES
+    else:
+        assert len(lay_out(*rectangle("right")).layout.rectangles) == 1
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("cuts")
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_line_spells_its_rows_and_holds_nothing_twice(side):
     tokens, mask = rectangle(side)
@@ -95,6 +107,7 @@ def test_a_line_spells_its_rows_and_holds_nothing_twice(side):
     assert torch.equal(gather(spread(per_token, layout), layout), per_token)
 
 
+@pytest.mark.usefixtures("cuts")
 def test_copies_have_the_gradients_of_indexing():
     layout, line, _ = lay_out(*rectangle("right"))
     real = torch.zeros(len(layout.sources), dtype=torch.bool)
@@ -103,12 +116,15 @@ def test_copies_have_the_gradients_of_indexing():
     per_token = values.requires_grad_()
     weights = torch.randn(len(real), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     weights[~real] = 0  # whoever attends to no padding has no gradient there
-    of_ours = torch.autograd.grad((spread(per_token, layout).flatten(0, 1) * weights).sum(), per_token)[0]
+    of_ours = torch.autograd.grad(
+        (torch.cat([part.flatten(0, 1) for part in spread(per_token, layout)]) * weights).sum(), per_token
+    )[0]
     expected = torch.autograd.grad((per_token[layout.sources] * weights).sum(), per_token)[0]
     assert torch.allclose(of_ours, expected, atol=1e-14)
-    per_cell = weights.view(layout.num_rows, -1, 3).requires_grad_()
-    of_ours = torch.autograd.grad((gather(per_cell, layout) * values.detach()).sum(), per_cell)[0]
-    expected = torch.autograd.grad((per_cell.flatten(0, 1)[layout.cells] * values.detach()).sum(), per_cell)[0]
+    per_cell = weights.requires_grad_()
+    parts = [per_cell[part.start : part.end].unflatten(0, part[1:]) for part in layout.rectangles]
+    of_ours = torch.autograd.grad((gather(parts, layout) * values.detach()).sum(), per_cell)[0]
+    expected = torch.autograd.grad((per_cell[layout.cells] * values.detach()).sum(), per_cell)[0]
     assert torch.equal(of_ours, expected)
 
 
@@ -117,12 +133,14 @@ def test_rows_of_one_length_that_share_nothing_are_not_copied():
     layout, line, _ = lay_out(tokens, torch.ones_like(tokens, dtype=torch.bool))
     per_token = torch.randn(len(line), 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     cells = spread(per_token, layout)
-    assert torch.equal(cells, per_token[layout.sources].view(3, 3, 2)) and cells.data_ptr() == per_token.data_ptr()
+    assert torch.equal(cells[0], per_token[layout.sources].view(3, 3, 2))
+    assert cells[0].data_ptr() == per_token.data_ptr()
     assert torch.equal(gather(cells, layout), per_token)
     shared, _, _ = lay_out(tokens[:, 1:], torch.ones(3, 2, dtype=torch.bool))
     assert not shared.is_rectangle
 
 
+@pytest.mark.usefixtures("cuts")
 @torch.no_grad()
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2", "neox"])
@@ -160,6 +178,7 @@ def rollouts(model: nn.Module) -> Responses:
     return responses
 
 
+@pytest.mark.usefixtures("cuts")
 @pytest.mark.parametrize("kept_bytes", [heads.KEPT_BYTES, 0], ids=["kept", "made again"])
 def test_log_probabilities_and_their_gradient_are_those_of_a_padded_pass(monkeypatch, kept_bytes):
     """The policy with adapters, in pieces of three rows of logits, kept or made a second time."""
@@ -193,6 +212,7 @@ def test_sampling_is_the_same(tmp_path):
     assert not packs(LlamaForCausalLM.from_pretrained(tmp_path))
 
 
+@pytest.mark.usefixtures("cuts")
 @torch.no_grad()
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_scores_do_not_depend_on_their_batch(side):
@@ -223,6 +243,7 @@ def reward_model(kind: type[PreTrainedModel], *, is_packed: bool, has_adapters: 
     return reward
 
 
+@pytest.mark.usefixtures("cuts")
 @pytest.mark.parametrize("how", ["plain", "adapters", "made again"])
 @pytest.mark.parametrize("kind", [LlamaForSequenceClassification, GPT2ForSequenceClassification])
 def test_the_gradient_of_scores_is_that_of_a_padded_pass(kind, how):

@@ -51,28 +51,45 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **settings)  # type: ignore[no-any-return]
     settings = {name: settings[name] for name in ("scaling", "dropout") if name in settings}
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    key, value = (spread(tensor, row_layout).transpose(1, 2) for tensor in (key, value))
+    keys, values = (spread(tensor, row_layout) for tensor in (key, value))
     if row_layout.reads_one_a_row:
-        return _attended_where_read(module, query, key, value, row_layout, settings).unsqueeze(0), None
-    query = spread(query, row_layout).transpose(1, 2)
-    # padding stands behind every row's own tokens, so the causal mask alone hides it
-    attended: Tensor = sdpa_attention_forward(module, query, key, value, None, is_causal=True, **settings)[0]
+        return _attended_where_read(module, query, keys, values, row_layout, settings).unsqueeze(0), None
+    attended = [
+        # padding stands behind every row's own tokens, so the causal mask alone hides it
+        sdpa_attention_forward(
+            module, *(tensor.transpose(1, 2) for tensor in rectangle), None, is_causal=True, **settings
+        )[0]
+        for rectangle in zip(spread(query, row_layout), keys, values, strict=True)
+    ]
     return gather(attended, row_layout).unsqueeze(0), None
 
 
 def _attended_where_read(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: RowLayout, settings: dict[str, Any]
+    module: nn.Module,
+    query: Tensor,
+    keys: list[Tensor],
+    values: list[Tensor],
+    layout: RowLayout,
+    settings: dict[str, Any],
 ) -> Tensor:
-    """(N, heads, d), 0 where nobody reads. query: (N, heads, d); key, value: (B, heads, W, d)."""
+    """(N, heads, d), 0 where nobody reads. query: (N, heads, d); keys, values: (B, W, heads, d) by rectangle."""
     assert layout.read is not None
-    cells = layout.cells[layout.read]
-    rows, last = cells // layout.width, cells % layout.width
-    if len(rows) < layout.num_rows:  # two rows end in one token
-        key, value = key[rows], value[rows]
-    is_before = torch.arange(layout.width, device=last.device) <= last.unsqueeze(1)
-    own = query.index_select(0, layout.read).unsqueeze(2)
-    attended: Tensor = sdpa_attention_forward(module, own, key, value, is_before[:, None, None], **settings)[0]
-    return torch.zeros_like(query).index_copy(0, layout.read, attended.squeeze(1))
+    cells, found = layout.cells[layout.read], torch.zeros_like(query)
+    for (start, num_rows, width), *both in zip(layout.rectangles, keys, values, strict=True):
+        here = (cells >= start) & (cells < start + num_rows * width)
+        rows, last = (cells[here] - start) // width, (cells[here] - start) % width
+        if not len(rows):  # all its rows end in tokens of others
+            continue
+        # a row may end in another's token
+        key, value = (
+            tensor[rows].transpose(1, 2) if len(rows) < num_rows else tensor.transpose(1, 2) for tensor in both
+        )
+        is_before = torch.arange(width, device=last.device) <= last.unsqueeze(1)
+        read = layout.read[here]
+        own = query.index_select(0, read).unsqueeze(2)
+        attended: Tensor = sdpa_attention_forward(module, own, key, value, is_before[:, None, None], **settings)[0]
+        found = found.index_copy(0, read, attended.squeeze(1))
+    return found
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, packed_attention)
