@@ -145,7 +145,7 @@ def adapters_added(model: nn.Module) -> Iterator[None]:
     """Inside, the adapters that are at work stand added to their weights, for who calls the model many times without
     gradient and changes nothing about it; one more set of these weights meanwhile. The weights below stay.
     """
-    layers = [module for module in model.modules() if getattr(module, "summed", 0) is None]
+    layers: list[Any] = [module for module in model.modules() if "summed" in vars(module)]
     if not layers or _is_mixed(layers[0].base_layer.weight):
         yield
         return
@@ -201,7 +201,7 @@ def fuse_adapters(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is AdaptedLinear and _is_plain(module):
             module.forward = types.MethodType(_adapted, module)
-            module.summed = None
+            vars(module)["summed"] = None  # or the sum of its weights and adapters
 
 
 def _is_plain(layer: AdaptedLinear) -> bool:
