@@ -192,7 +192,8 @@ def sampling(config: TrainingConfig, shape: Shape, *, tokens: int, response: int
     if not isinstance(config, PolicyConfig):
         return 0
     cache = NUMBER * tokens * shape.num_layers * 2 * shape.cache_width
-    return config.rollout_batch_size * (cache + shape.vocabulary * (NUMBER + 3 * 8))
+    summed = NUMBER * shape.num_weights if config.lora_rank else 0  # weights with their adapters added
+    return config.rollout_batch_size * (cache + shape.vocabulary * (NUMBER + 3 * 8)) + summed
 
 
 def longest(run: RunDir) -> tuple[int, int]:
