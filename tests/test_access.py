@@ -40,6 +40,8 @@ ONES_OWN_CHANGE = (302, 404, 403, 404, 302)
 ALICE_ALONE = (302, 404, 422, 404, 404)
 """What Alice holds; she sends an empty form, which is refused with a sentence."""
 
+NO_SUCH_RUNS = (302, 404, 404, 200, 200)
+"""An address that names its runs behind `?`: to an annotator they are not there."""
 NONE_OF_THEIRS = (302, 404, 404, 404, 404)
 """A second factor that nobody here has."""
 NOTHING_TO_CONFIRM = (302, 403, 403, 403, 403)
@@ -166,7 +168,11 @@ EXPECTED = {
     "training:run": Expected(REVIEWERS, "run"),
     "training:overlay": Expected(EVERYBODY, query="?run={sweep}"),  # a sentence for whoever may not see them
     "training:sweep": Expected(REVIEWERS, "sweep"),
+    "training:overlay_csv": Expected(NO_SUCH_RUNS, query="?run={sweep}"),
+    "training:overlay_table": Expected(NO_SUCH_RUNS, "chart", query="?run={sweep}"),
     "training:sweep_curves": Expected(REVIEWERS, "sweep"),
+    "training:sweep_csv": Expected(REVIEWERS, "sweep"),
+    "training:sweep_table": Expected(REVIEWERS, "sweep chart"),
     "training:run_mail": Expected((302,) * 5, method="post"),  # one's own choice
     "training:run_curves": Expected(REVIEWERS, "run"),
     "training:run_fit": Expected(REVIEWERS, "run"),

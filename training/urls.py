@@ -20,6 +20,14 @@ run_urls = [
     path("resume/", views.run_resume, name="run_resume"),
 ]
 
+# /runs/sweeps/<pk>/
+sweep_urls = [
+    path("", views.sweep, name="sweep"),
+    path("curves.json", views.sweep_curves, name="sweep_curves"),
+    path("curves.csv", views.sweep_csv, name="sweep_csv"),
+    path("table/<slug:chart>/", views.sweep_table, name="sweep_table"),
+]
+
 # /models/compare/
 compare_urls = [
     path("", views.compare, name="compare"),
@@ -68,8 +76,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", views.runs, name="runs"),
     path("runs/new/", views.run_new, name="run_new"),
     path("runs/overlay/", views.overlay, name="overlay"),
-    path("runs/sweeps/<int:pk>/", views.sweep, name="sweep"),
-    path("runs/sweeps/<int:pk>/curves.json", views.sweep_curves, name="sweep_curves"),
+    path("runs/overlay/curves.csv", views.overlay_csv, name="overlay_csv"),
+    path("runs/overlay/table/<slug:chart>/", views.overlay_table, name="overlay_table"),
+    path("runs/sweeps/<int:pk>/", include(sweep_urls)),
     path("runs/mail/", views.run_mail, name="run_mail"),
     path("runs/<int:pk>/", include(run_urls)),
     path("models/", views.models, name="models"),

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,29 @@ def test_a_sweep_and_an_overlay_lay_real_runs_over_one_another(open_page: OpenPa
     drawn(page, "reward", "kl")
     for name in (*(str(run.pk) for run in seeds), "band"):
         expect(points(page, f"reward:reward/mean:{name}")).to_have_attribute("data-points", str(NUM_STEPS))
+    in_numbers(page, "reward", seeds)
     page.get_by_label("Smoothing").select_option(index=1)
     page.wait_for_url(re.compile(r"smooth=0?\.\d"))
     drawn(page, "reward")
     check(page)
+
+
+def in_numbers(page: Page, key: str, seeds: list[Run]) -> None:
+    """The table of a sweep's chart opens by keyboard, and its file has what the seeds measured, and their mean."""
+    chart = page.locator(f'[data-chart="{key}"]')
+    chart.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(chart.locator("tbody tr")).to_have_count(NUM_STEPS)
+    expect(chart.locator("thead")).to_contain_text("lowest")
+    check(page)
+    with page.expect_download() as download:
+        chart.get_by_role("link", name="CSV").click()
+    lines = list(csv.DictReader(download.value.path().read_text().splitlines()))
+    for run in seeds:
+        measured = [each.values["reward/mean"] for each in Metric.objects.filter(run=run).order_by("step")]
+        assert [float(line[f"reward/mean:{run.pk}"]) for line in lines] == measured
+    means = [statistics.fmean(float(line[f"reward/mean:{run.pk}"]) for run in seeds) for line in lines]
+    assert [float(line["reward/mean:mean"]) for line in lines] == pytest.approx(means)
 
 
 def test_the_diff_of_two_versions_and_its_way_through_the_review(open_page: OpenPage, world: LoopWorld) -> None:

@@ -112,5 +112,5 @@ def test_a_run_of_another_project_is_not_laid_over(client: Client, charlie: User
 
 def test_fence(cast: Cast, project: Project) -> None:
     pk = seeds(project, [1.0, 2.0])[0].sweep_id
-    for page in ("", "curves.json"):
+    for page in ("", "curves.json", "curves.csv", "table/reward/"):
         check(cast, f"/runs/sweeps/{pk}/{page}")

@@ -17,6 +17,7 @@ from training.views.models import (
     promote,
 )
 from training.views.overlay import overlay, sweep, sweep_curves
+from training.views.overlay_numbers import overlay_csv, overlay_table, sweep_csv, sweep_table
 from training.views.reviews import (
     review,
     review_close,
@@ -56,6 +57,8 @@ __all__ = [
     "model_push",
     "models",
     "overlay",
+    "overlay_csv",
+    "overlay_table",
     "promote",
     "review",
     "review_close",
@@ -81,6 +84,8 @@ __all__ = [
     "runs",
     "snapshot",
     "sweep",
+    "sweep_csv",
     "sweep_curves",
+    "sweep_table",
     "task_uses",
 ]
