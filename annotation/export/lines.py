@@ -16,7 +16,7 @@ from annotation.export.records import RawJudgment, corrections, judgments, ratin
 from annotation.export.targets import Grading
 from annotation.export.tools import argilla, battles, label_studio
 from annotation.export.trees import open_assistant
-from annotation.models import Judgment, Project, Response
+from annotation.models import Judgment, Project, Response, Task
 
 Line = dict[str, Any]
 FileFormat = Literal[
@@ -69,7 +69,9 @@ def lines(
         return TREES[format](judgments(project, include_simulated=include_simulated, votes_by="task"))
     if format == "ultrafeedback":
         steps = dict(project.criteria.values_list("key", "scale_max"))
-        return ultrafeedback(judgments(project, include_simulated=include_simulated, votes_by="prompt"), steps=steps)
+        # Asked for alone: among 100,000 comparisons a preview would look through all for the first rating.
+        rated = judgments(project, include_simulated=include_simulated, votes_by="prompt", kind=Task.Kind.RATING)
+        return ultrafeedback(rated, steps=steps)
     if format == "open_assistant":
         return open_assistant(project, include_simulated=include_simulated)
     raise ValueError(f"There is no format {format!r}: choose one of {', '.join(FORMATS)}.")

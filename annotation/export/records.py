@@ -148,13 +148,19 @@ ORDERS = {
 
 
 def judgments(
-    project: Project, *, include_simulated: bool = True, votes_by: Literal["", "task", "prompt"] = ""
+    project: Project,
+    *,
+    include_simulated: bool = True,
+    votes_by: Literal["", "task", "prompt"] = "",
+    kind: Task.Kind | None = None,
 ) -> Iterator[RawJudgment]:
     """Every judgment that counts, oldest first. votes_by: only votes, those of a task together, or of a prompt those
-    of each person.
+    of each person. kind: only of tasks of this kind.
     """
     found = _rows(project, include_simulated=include_simulated)
     rows = found.votes() if votes_by else found
+    if kind is not None:
+        rows = rows.filter(task__kind=kind)
     for batch in batches(rows.order_by(*ORDERS[votes_by]).values_list(*PATHS)):
         given = [_Given._make(row) for row in batch]
         values = _values_of([row.id for row in given if row.kind == Task.Kind.RATING])

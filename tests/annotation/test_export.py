@@ -4,6 +4,8 @@ import math
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from annotation import actions, export
 from annotation.export.targets import Vote, grade, mean_strength, rating_score, target
@@ -233,6 +235,15 @@ def test_judgments_keep_what_was_shown(project: Project, people: list[User]) -> 
     assert (first.id, first.preferred, first.strength, first.shown) == (said[0].pk, "b", 2, "ba")
     assert (first.annotator, first.is_simulated, first.rationale) == ("ann", False, "Shorter.")
     assert (second.preferred, second.strength, second.shown) == (None, 0, "ab")
+
+
+def test_ratings_by_aspect_are_asked_for_alone(project: Project, people: list[User]) -> None:
+    """Where there are none, no comparison is looked at: neither what it corrects nor what it rates."""
+    for task in make_tasks(project, 3, overlap=1):
+        say(task, people[0], strength=2, preferred=task.response_a)
+    with CaptureQueriesContext(connection) as queries:
+        assert list(export.lines(project, format="ultrafeedback")) == []
+    assert not [each for each in queries if "corrections" in each["sql"]]
 
 
 def test_a_format_that_does_not_exist(project: Project) -> None:
