@@ -6,6 +6,7 @@ are compared only when somebody looks at it: 2,000 pairs are read and sorted wit
 """
 
 import difflib
+import itertools
 import math
 import operator
 import re
@@ -15,6 +16,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+from django.db import transaction
+
+from annotation.export.batches import batches
 from annotation.models import Prompt
 from training.models import Generation, ModelVersion
 from training.models import Likelihood as LikelihoodRow
@@ -171,14 +175,25 @@ def word_diff(before: str, after: str) -> WordDiff:
     return WordDiff(left, right)
 
 
-def diff_versions(a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int] | None = None) -> Diff:
-    """The newest answers of both versions to the prompts that both answered (or to these prompts only)."""
+@transaction.atomic(savepoint=False)
+def diff_versions(
+    a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int] | None = None, with_texts: bool = True
+) -> Diff:
+    """The newest answers of both versions to the prompts that both answered (or to these prompts only).
+
+    with_texts=False: to put pairs in order, and to tell which answers differ. Hashes stand for the texts, and there are
+    no messages and settings: of 100,000 pairs these take most of the time. In a transaction: a cursor outside of one
+    would have the database write the whole result down first.
+    """
     known = read_likelihoods(a, b)
-    answers_a, answers_b = (newest_answers(version, known, prompt_ids=prompt_ids) for version in (a, b))
+    answers_a, answers_b = (
+        newest_answers(version, known, prompt_ids=prompt_ids, with_texts=with_texts) for version in (a, b)
+    )
     both = [prompt for prompt in answers_a if prompt in answers_b]
-    messages = dict(Prompt.objects.filter(pk__in=both).values_list("pk", "messages"))
+    prompts = Prompt.objects.filter(pk__among=both).values_list("pk", "messages")
+    messages = dict(itertools.chain.from_iterable(batches(prompts))) if with_texts else {}
     return Diff(
-        pairs=[PairDiff(prompt, messages[prompt], answers_a[prompt], answers_b[prompt]) for prompt in both],
+        pairs=[PairDiff(prompt, messages.get(prompt, []), answers_a[prompt], answers_b[prompt]) for prompt in both],
         num_only_a=len(answers_a) - len(both),
         num_only_b=len(answers_b) - len(both),
     )
@@ -194,24 +209,27 @@ def read_likelihoods(a: ModelVersion, b: ModelVersion) -> dict[int, Likelihood]:
 
 
 def newest_answers(
-    version: ModelVersion, known: Mapping[int, Likelihood], *, prompt_ids: Sequence[int] | None = None
+    version: ModelVersion,
+    known: Mapping[int, Likelihood],
+    *,
+    prompt_ids: Sequence[int] | None = None,
+    with_texts: bool = True,
 ) -> dict[int, Answer]:
-    """The version's first answer in its newest run, by prompt, in the order of the prompts."""
+    """The version's first answer in its newest run, by prompt, in the order of the prompts. with_texts=False: with the
+    hash of its text in its place, and without settings.
+    """
     rows = Generation.objects.filter(version=version)
     if prompt_ids is not None:
         rows = rows.filter(response__prompt__in=prompt_ids)
     newest = rows.order_by("response__prompt_id", "-run_id", "id").distinct("response__prompt_id")
     found = newest.values_list(
-        "response__prompt_id",
-        "response_id",
-        "response__text",
-        "reward",
-        "run__reward_model_id",
-        "num_tokens",
-        "has_ended",
-        "settings",
+        *("response__prompt_id", "response_id", "response__text" if with_texts else "response__content_hash"),
+        *("reward", "run__reward_model_id", "num_tokens", "has_ended", *(["settings"] if with_texts else [])),
     )
     return {
-        prompt: Answer(response, text, reward, scorer, num_tokens, has_ended, settings, known.get(response))
-        for prompt, response, text, reward, scorer, num_tokens, has_ended, settings in found
+        prompt: Answer(
+            response, text, reward, scorer, num_tokens, has_ended, settings[0] if settings else {}, known.get(response)
+        )
+        for batch in batches(found)
+        for prompt, response, text, reward, scorer, num_tokens, has_ended, *settings in batch
     }

@@ -84,3 +84,9 @@ def test_the_newest_answers_to_the_same_prompts(base: ModelVersion, run: Run, dj
         ]
     assert (diff.num_only_a, diff.num_only_b) == (1, 1)
     assert [pair.prompt_id for pair in diff_versions(base, tuned, prompt_ids=[prompts[1].pk]).pairs] == [prompts[1].pk]
+    light = diff_versions(base, tuned, with_texts=False)
+    told = [
+        [(pair.prompt_id, pair.a.response_id, pair.reward_change, pair.a.text != pair.b.text) for pair in each.pairs]
+        for each in (light, diff)
+    ]
+    assert told[0] == told[1], "without texts it tells the same of which answers differ"

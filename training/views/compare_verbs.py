@@ -60,7 +60,8 @@ def compare_send(request: PersonRequest) -> HttpResponse:
         return redirect(address(a, b))  # whose page says it
     choice = Choice.read(request.POST)
     chosen = set(request.POST.getlist("prompt"))
-    pairs = [pair for pair in choice.of(diffs.diff_versions(a, b)) if pair.a.text != pair.b.text]
+    diff = diffs.diff_versions(a, b, with_texts=bool(choice.search))
+    pairs = [pair for pair in choice.of(diff) if pair.a.text != pair.b.text]
     if chosen:
         pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
     else:
