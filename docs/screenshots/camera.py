@@ -24,7 +24,7 @@ IS_AT_REST = """() => {
     });
 }"""
 TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-UNFOLD = """() => document.querySelectorAll("main details:not(.chart *, .at-work *)").forEach((folded) => {
+UNFOLD = """() => document.querySelectorAll("main details:not(.chart *, .at-work *, .tool)").forEach((folded) => {
     folded.open = true;
 })"""
 

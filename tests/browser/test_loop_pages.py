@@ -251,7 +251,8 @@ def addresses(world: LoopWorld) -> list[str]:
     runs = [world.run(kind) for kind in ("reward", "policy")]
     versions = [world.scorer, world.tuned]
     return [
-        "/dashboard/", "/runs/", "/models/", world.diff, f"/runs/sweeps/{world.sweep.pk}/",
+        "/dashboard/", "/runs/", "/models/", world.diff,
+        f"/runs/sweeps/{world.sweep.pk}/", f"/runs/sweeps/{world.sweep.pk}/table/reward/",
         *(f"/runs/{run.pk}/" for run in runs), *(f"/models/{version.pk}/card/" for version in versions),
         f"/models/{world.tuned.pk}/", f"/rounds/{world.round.pk}/", f"/snapshots/{world.snapshot.pk}/",
     ]  # fmt: skip
