@@ -7,8 +7,7 @@ People are held against people, and simulated annotators against simulated annot
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
@@ -83,6 +82,13 @@ WITH given AS MATERIALIZED (
     SELECT again.*, once.id AS once_id, once.preferred_id AS once_preferred_id
     FROM given again JOIN given once ON once.task_id = again.repeat_of_id AND once.annotator_id = again.annotator_id
     WHERE again.control = 'repeat'
+), longer AS (
+    -- By pair, not by judgment: reading the texts is what costs.
+    SELECT pair.a_id, pair.b_id, char_length(a.text) > char_length(b.text) AS is_first
+    FROM (SELECT DISTINCT a_id, b_id FROM given WHERE kind = 'comparison' AND control = '' AND strength > 0) pair
+    JOIN annotation_response a ON a.id = pair.a_id
+    JOIN annotation_response b ON b.id = pair.b_id
+    WHERE char_length(a.text) <> char_length(b.text)
 ), events AS (
     SELECT annotator_id, is_simulated, at, prompt_id, 'agreement' AS figure,
            greatest(better, tied, worse) = CASE said WHEN 1 THEN better WHEN 0 THEN tied ELSE worse END AS hit
@@ -130,41 +136,63 @@ WITH given AS MATERIALIZED (
     SELECT annotator_id, is_simulated, at, prompt_id, 'left', (preferred_id = a_id) <> is_swapped
     FROM given WHERE kind = 'comparison' AND strength > 0
     UNION ALL
-    SELECT given.annotator_id, given.is_simulated, given.at, given.prompt_id, 'longer',
-           (given.preferred_id = given.a_id) = (char_length(a.text) > char_length(b.text))
-    FROM given
-    JOIN annotation_response a ON a.id = given.a_id
-    JOIN annotation_response b ON b.id = given.b_id
-    WHERE given.kind = 'comparison' AND given.control = '' AND given.strength > 0
-      AND char_length(a.text) <> char_length(b.text)
-), by_prompt AS (
-    SELECT {key} AS key, figure, prompt_id, count(*) AS num, count(*) FILTER (WHERE hit) AS hits
-    FROM events WHERE {scope} GROUP BY 1, 2, 3
-)
-SELECT key, figure, sum(num)::bigint, sum(hits)::bigint, count(*),
+    SELECT annotator_id, is_simulated, at, prompt_id, 'longer', (preferred_id = a_id) = longer.is_first
+    FROM given JOIN longer USING (a_id, b_id)
+    WHERE kind = 'comparison' AND control = '' AND strength > 0
+), by_prompt AS ({cuts})
+SELECT person, is_simulated, week, figure, sum(num)::bigint, sum(hits)::bigint, count(*),
        sum(hits * hits)::bigint, sum(hits * num)::bigint, sum(num * num)::bigint
-FROM by_prompt GROUP BY 1, 2
+FROM by_prompt GROUP BY 1, 2, 3, 4
 """
+CUT = """
+    SELECT {person}::bigint AS person, {is_simulated}::boolean AS is_simulated, {week}::timestamptz AS week,
+           figure, prompt_id, count(*) AS num, count(*) FILTER (WHERE hit) AS hits
+    FROM events WHERE {scope} GROUP BY 1, 2, 3, 4, 5
+"""
+NOTHING = {"person": "NULL", "is_simulated": "NULL", "week": "NULL", "scope": "TRUE"}
+OF_ONE = {"scope": "annotator_id = %(annotator)s"}
+BY_PERSON = CUT.format(**NOTHING | {"person": "annotator_id"})
+BY_ALL = CUT.format(**NOTHING | {"is_simulated": "is_simulated"})
+PERSON = CUT.format(**NOTHING | OF_ONE | {"person": "annotator_id"})
+WEEKS = CUT.format(**NOTHING | OF_ONE | {"week": "date_trunc('week', at, 'UTC')"})
 
 
-def by_person(project: Project) -> Iterator[tuple[int, Figure, Sums]]:
-    """The trials of everybody: (user id, figure, sums)."""
-    return _rows(project, key="annotator_id", scope="TRUE")
+class Trials(NamedTuple):
+    """Sums of each figure, by what they were taken apart by."""
+
+    people: dict[int, dict[Figure, Sums]]
+    """By user id."""
+    everybody: dict[bool, dict[Figure, Sums]]
+    """All people's together, and (under True) all simulated annotators'."""
+    weeks: dict[datetime.datetime, dict[Figure, Sums]]
+    """By the week's Monday at 0:00 UTC."""
 
 
-def by_week(project: Project, *, annotator: User) -> Iterator[tuple[datetime.datetime, Figure, Sums]]:
-    """One person's trials: (the week's Monday at 0:00 UTC, figure, sums)."""
-    scope = "annotator_id = %(annotator)s"
-    return _rows(project, key="date_trunc('week', at, 'UTC')", scope=scope, annotator=annotator.pk)
+def of_people(project: Project) -> Trials:
+    """Of everybody, by person."""
+    return _trials(project, BY_PERSON)
 
 
-def by_all(project: Project) -> Iterator[tuple[bool, Figure, Sums]]:
-    """All people's trials together, and all simulated annotators': (is simulated, figure, sums)."""
-    return _rows(project, key="is_simulated", scope="TRUE")
+def of_all(project: Project) -> Trials:
+    """Of everybody together."""
+    return _trials(project, BY_ALL)
 
 
-def _rows(project: Project, *, key: str, scope: str, **values: Any) -> Iterator[tuple[Any, Figure, Sums]]:
+def of_person(project: Project, annotator: User) -> Trials:
+    """Of one person, as a whole and by week, and of everybody together: one look at the labels for all three."""
+    return _trials(project, BY_ALL, PERSON, WEEKS, annotator=annotator.pk)
+
+
+def _trials(project: Project, *cuts: str, **values: Any) -> Trials:
+    found = Trials({}, {False: {}, True: {}}, {})
     with connection.cursor() as cursor:
-        cursor.execute(EVENTS.format(key=key, scope=scope), {"project": project.pk, **values})
-        for found, figure, *sums in cursor.fetchall():
-            yield found, Figure(figure), Sums(*sums)
+        cursor.execute(EVENTS.format(cuts="UNION ALL".join(cuts)), {"project": project.pk, **values})
+        for person, is_simulated, week, figure, *sums in cursor.fetchall():
+            if person is not None:
+                of = found.people.setdefault(person, {})
+            elif week is not None:
+                of = found.weeks.setdefault(week, {})
+            else:
+                of = found.everybody[is_simulated]
+            of[Figure(figure)] = Sums(*sums)
+    return found

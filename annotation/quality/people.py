@@ -43,11 +43,23 @@ class Week:
     shares: dict[Figure, Share]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Closely:
+    """One person's work, and how it went."""
+
+    work: Person
+    weeks: list[Week]
+    """From the first week with a label to the last, weeks without one included."""
+    everybody: dict[Figure, Share]
+    """The figures of everybody of their kind together: people, or simulated annotators."""
+
+
 def people_of(project: Project) -> dict[int, Person]:
     """By user id: everybody who has judged or skipped something here. Four queries."""
-    sums: dict[int, dict[Figure, Sums]] = {}
-    for annotator, figure, found in events.by_person(project):
-        sums.setdefault(annotator, {})[figure] = found
+    return _people(project, events.of_people(project).people)
+
+
+def _people(project: Project, sums: dict[int, dict[Figure, Sums]]) -> dict[int, Person]:
     skips = dict(
         Assignment.objects.in_project(project)
         .filter(status=Assignment.Status.SKIPPED)
@@ -75,23 +87,30 @@ def nobody() -> Person:
 
 def whole_of(project: Project) -> dict[bool, dict[Figure, Share]]:
     """The figures of all people together, and (under True) of all simulated annotators."""
-    sums: dict[bool, dict[Figure, Sums]] = {False: {}, True: {}}
-    for is_simulated, figure, found in events.by_all(project):
-        sums[is_simulated][figure] = found
-    return {is_simulated: _shares(found) for is_simulated, found in sums.items()}
+    return _together(events.of_all(project))
 
 
-def weeks_of(project: Project, *, annotator: User) -> list[Week]:
-    """From the first week with a label to the last, weeks without one included. Two queries."""
+def _together(trials: events.Trials) -> dict[bool, dict[Figure, Share]]:
+    return {is_simulated: _shares(found) for is_simulated, found in trials.everybody.items()}
+
+
+def closely(project: Project, annotator: User) -> Closely:
+    """One person's work. Five queries."""
+    trials = events.of_person(project, annotator)
+    return Closely(
+        work=_people(project, trials.people).get(annotator.pk) or nobody(),
+        weeks=_weeks(project, annotator, trials.weeks),
+        everybody=_together(trials)[annotator.is_simulated],
+    )
+
+
+def _weeks(project: Project, annotator: User, sums: dict[datetime.datetime, dict[Figure, Sums]]) -> list[Week]:
     counted = Judgment.objects.counted().of(annotator).in_project(project).order_by()
     nums = dict(
         counted.values_list(TruncWeek("created_at", tzinfo=datetime.UTC)).annotate(num=Count("pk"))
     )  # fmt: skip
     if not nums:
         return []
-    sums: dict[datetime.datetime, dict[Figure, Sums]] = {}
-    for monday, figure, found in events.by_week(project, annotator=annotator):
-        sums.setdefault(monday, {})[figure] = found
     first, last = min(nums), max(nums)
     mondays = [first + datetime.timedelta(weeks=week) for week in range((last - first).days // 7 + 1)]
     return [Week(monday.date(), nums.get(monday, 0), _shares(sums.get(monday, {}))) for monday in mondays]

@@ -17,7 +17,7 @@ from annotation.agreement.shares import Share
 from annotation.forms import VoidForm
 from annotation.models import Assignment, Membership, Project, Role, Voiding
 from annotation.progress import Work, telling
-from annotation.quality import Figure, Person, Week, nobody, people_of, weeks_of, whole_of
+from annotation.quality import Figure, Person, Week, closely, nobody, people_of
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
 
@@ -137,16 +137,14 @@ def member(project: Project, pk: int) -> Membership:
 
 def page_of(project: Project, membership: Membership, form: VoidForm) -> dict[str, Any]:
     user = membership.user
-    work = people_of(project).get(user.pk) or nobody()
-    everybody = whole_of(project)[user.is_simulated]
-    weeks = weeks_of(project, annotator=user)
+    found = closely(project, user)
     return {
         "project": project,
         "role": Role.ADMIN,
         "membership": membership,
-        "work": work,
-        "rows": [FigureRow(figure, work.shares[figure], everybody[figure]) for figure in Figure],
-        "bars": bars_of(weeks),
+        "work": found.work,
+        "rows": [FigureRow(figure, found.work.shares[figure], found.everybody[figure]) for figure in Figure],
+        "bars": bars_of(found.weeks),
         "skips": skips_of(project, membership),
         "voidings": voidings_of(project, membership),
         "form": form,

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation import actions, queue
 from annotation.agreement.shares import share
 from annotation.models import Assignment, Gold, Judgment, Project, Response, Task, User
-from annotation.quality import Figure, Person, Sums, clustered, people_of, weeks_of, whole_of
+from annotation.quality import Figure, Person, Sums, closely, clustered, people_of, whole_of
 from annotation.views import gold
 from tests.annotation.conftest import make_rankings, make_tasks, member
 
@@ -188,12 +188,15 @@ def test_weeks_without_a_label_are_there(project: Project, tasks: list[Task], al
     for weeks, task in ((0, tasks[0]), (0, tasks[1]), (2, tasks[2])):
         say(alice, task, "a", created_at=monday + datetime.timedelta(weeks=weeks, days=6, hours=14))
         say(bob, task, "a")
-    found = weeks_of(project, annotator=alice)
+    seen = closely(project, alice)
+    found = seen.weeks
     assert [(week.monday.isoformat(), week.num_labels) for week in found] == [
         ("2026-03-02", 2), ("2026-03-09", 0), ("2026-03-16", 1),
     ]  # fmt: skip
     assert [week.shares[Figure.AGREEMENT].num for week in found] == [2, 0, 1]
-    assert weeks_of(project, annotator=member(project, "idle")) == []
+    assert (seen.work, seen.everybody) == (people_of(project)[alice.pk], whole_of(project)[False])
+    assert seen.work.shares[Figure.AGREEMENT] != seen.everybody[Figure.AGREEMENT], "bob's are among everybody's"
+    assert closely(project, member(project, "idle")).weeks == []
 
 
 def test_a_handful_of_queries_however_many_people(project: Project) -> None:
