@@ -39,8 +39,7 @@ def draw(sums: Floats, replicates: int, seed: int) -> Floats:
     Prompts with equal rows are of one kind, and G draws of prompts are one multinomial draw of the kinds' numbers.
     """
     num_prompts = len(sums)
-    kinds, kind_of, nums = np.unique(sums.round(9), axis=0, return_inverse=True, return_counts=True)
-    kind_of = kind_of.reshape(-1)
+    kinds, kind_of, nums = kinds_of(sums.round(9))
     generator = np.random.default_rng(seed)
     step = max(1, CELLS // len(kinds))
     drawn = []
@@ -53,6 +52,19 @@ def draw(sums: Floats, replicates: int, seed: int) -> Floats:
             counts = np.stack([np.bincount(kind_of, each, minlength=len(kinds)) for each in times])
         drawn.append(counts @ kinds)
     return np.concatenate(drawn)
+
+
+def kinds_of(rows: Floats) -> tuple[Floats, Ints, Ints]:
+    """(K, F) the different ones of (G, F) rows in ascending order, (G,) which of them each is, (K,) how many are.
+
+    What np.unique gives along the first axis, which compares whole rows and takes ten times as long for 50,000 of them.
+    """
+    varied = rows[:, (rows != rows[0]).any(axis=0)]
+    order = np.lexsort(varied.T[::-1]) if varied.shape[1] else np.arange(len(rows))
+    is_new = np.append(True, (varied[order[1:]] != varied[order[:-1]]).any(axis=1))
+    kind_of = np.empty(len(rows), np.int64)
+    kind_of[order] = np.cumsum(is_new) - 1
+    return rows[order[is_new]], kind_of, np.bincount(kind_of)
 
 
 def times_drawn(num_prompts: int, generator: np.random.Generator) -> Floats:

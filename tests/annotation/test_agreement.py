@@ -16,6 +16,7 @@ import pytest
 
 from annotation.agreement import Reason, Table, agreement, by_pair, by_period, orders, severity, share, table
 from annotation.agreement.alpha import alpha_and_percent, coincidences, reference_alpha, value_counts
+from annotation.agreement.drawing import kinds_of
 from annotation.agreement.severity import interval_alpha, without_offsets
 
 REPO = Path(__file__).resolve().parents[2]
@@ -330,3 +331,14 @@ def test_a_check_of_the_site_loads_no_slow_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("loaded: []"), done.stdout
+
+
+@pytest.mark.parametrize(("num", "columns", "values"), [(400, 6, 2), (50, 1, 3), (9, 3, 1), (1, 4, 5)])
+def test_kinds_of_prompts_are_the_different_rows(num: int, columns: int, values: int) -> None:
+    """In ascending order, on which the drawn numbers depend; a column that is the same everywhere changes nothing."""
+    rows = np.random.default_rng(0).integers(values, size=(num, columns)) / 3
+    rows[:, 0] = 0.5
+    kinds, kind_of, nums = kinds_of(rows)
+    wanted, places, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    assert np.array_equal(kinds, wanted) and np.array_equal(nums, counts)
+    assert np.array_equal(kind_of, places.reshape(-1))
