@@ -227,6 +227,22 @@ def test_scores_do_not_depend_on_their_batch(side):
     assert float((alone - padded).abs().max()) < 1e-12
 
 
+@torch.no_grad()
+def test_scores_of_a_rectangle_whose_rows_have_all_lengths_are_those_of_each_alone(monkeypatch):
+    """Rows of one rectangle stand in the order of their texts, which is not that of their length."""
+    monkeypatch.setattr(row_layout, "WORTH", (0, 0.0))
+    torch.manual_seed(0)
+    reward = ScalarModel(LlamaForSequenceClassification(LlamaConfig(**SHAPE)).double().eval())
+    fuse_norms(reward)
+    assert enable_packing(reward.inner)
+    tokens = torch.randint(1, SHAPE["vocab_size"], (40, 12))
+    mask = torch.arange(12) < torch.randint(1, 13, (40, 1))
+    layout = lay_out(tokens, mask)[0]
+    assert len(layout.rectangles) == row_layout.MOST_RECTANGLES < len(mask.sum(1).unique())
+    alone = torch.cat([reward.score(row[own][None], own[own][None]) for row, own in zip(tokens, mask, strict=True)])
+    assert float((reward.score(tokens, mask) - alone).abs().max()) < 1e-12
+
+
 def reward_model(kind: type[PreTrainedModel], *, is_packed: bool, has_adapters: bool) -> ScalarModel:
     """Two heads on a trunk; the same weights, packed or not."""
     torch.manual_seed(0)

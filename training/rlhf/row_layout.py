@@ -112,8 +112,8 @@ def lay_out(tokens: Tensor, mask: Tensor) -> LaidOut:
 
 
 def cut(lengths: Sequence[int]) -> tuple[tuple[Rectangle, ...], list[int]]:
-    """The rectangles, shortest rows first, and each row's first cell. Rows keep their order where one rectangle holds
-    them all, and among those of one length.
+    """The rectangles, shortest rows first, and each row's first cell. Rows keep their order within a rectangle: what is
+    read of every row of one comes out in the order in which its keys lie.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     ends, whole = [len(order)], len(order) * lengths[order[-1]] ** 2
@@ -131,12 +131,10 @@ def cut(lengths: Sequence[int]) -> tuple[tuple[Rectangle, ...], list[int]]:
         if saved <= max(WORTH[0], WORTH[1] * whole):
             break
         ends = sorted([*ends, at])
-    if len(ends) == 1:
-        order.sort()
     rectangles: list[Rectangle] = []
     starts = [0] * len(lengths)
     for begin, end in zip([0, *ends], ends, strict=False):
-        members = order[begin:end]
+        members = sorted(order[begin:end])
         rectangle = Rectangle(
             rectangles[-1].end if rectangles else 0, len(members), max(map(lengths.__getitem__, members))
         )
