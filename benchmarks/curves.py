@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import math
-import os
 import random
 import statistics
 import time
@@ -22,7 +21,7 @@ from typing import Any
 
 from benchmarks.annotation.product import environment, plumbline
 from benchmarks.database import database_seconds, own_database
-from benchmarks.report import write
+from benchmarks.report import conditions, write
 from tests.browser import driving
 
 VISITS = 5
@@ -146,11 +145,9 @@ def watch(admin: Any, run: Any, var: Path) -> list[Row]:
 
 
 def table(rows: list[Row], num: int, num_lines: int, command: str) -> str:
-    load = os.getloadavg()[0]
-    head = f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
     body = f"| {num_lines} curves of {num:,} points | on the wall | processor, web + database | beside it |\n"
     body += "| --- | --- | --- | --- |\n"
-    return head + body + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return conditions(command) + body + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:

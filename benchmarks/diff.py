@@ -10,9 +10,7 @@ the wall stands the processor time here and in the database's process: on a busy
 from __future__ import annotations
 
 import argparse
-import datetime
 import hashlib
-import os
 import random
 import statistics
 import time
@@ -20,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.database import database_seconds, own_database
-from benchmarks.report import write
+from benchmarks.report import Spent, spent_table, write
 
 WORDS = [f"word{number}" for number in range(3000)]
 LENGTH = 60
 VISITS = 5
-Row = tuple[str, float, float, float]
-"""What, and the medians of seconds on the wall, of this process, of the database's."""
 
 
 def fill(num: int) -> tuple[Any, Any, Any]:
@@ -102,7 +98,7 @@ def answer_all(
     )  # fmt: skip
 
 
-def measure(num: int) -> list[Row]:
+def measure(num: int) -> list[Spent]:
     from django.test import Client  # noqa: PLC0415  after django.setup()
 
     admin, a, b = fill(num)
@@ -117,7 +113,7 @@ def measure(num: int) -> list[Row]:
     return [visit(browser, what, path) for what, path in visits.items()]
 
 
-def visit(browser: Any, what: str, path: str) -> Row:
+def visit(browser: Any, what: str, path: str) -> Spent:
     seconds = []
     for number in range(VISITS + 1):
         wall, own, database = time.monotonic(), time.process_time(), database_seconds()
@@ -129,16 +125,6 @@ def visit(browser: Any, what: str, path: str) -> Row:
     return (what, *(statistics.median(column) for column in zip(*seconds, strict=True)))  # type: ignore[return-value]
 
 
-def table(rows: list[Row], num: int, command: str) -> str:
-    load = os.getloadavg()[0]
-    head = f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
-    body = f"| {num:,} prompts | s on the wall | s of processor, web | s of processor, database |\n"
-    body += "| --- | --- | --- | --- |\n"
-    for what, *spent in rows:
-        body += f"| {what} | {' | '.join(f'{each:.2f}' for each in spent)} |\n"
-    return head + body
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--prompts", type=int, default=2000)
@@ -147,7 +133,7 @@ def main() -> None:
     options = parser.parse_args()
     with own_database(options.var):
         command = f"python -m benchmarks.diff --prompts {options.prompts}"
-        found = table(measure(options.prompts), options.prompts, command)
+        found = spent_table(f"{options.prompts:,} prompts", measure(options.prompts), command)
     print(found)
     if options.out:
         write(options.out, found, part="diff", title="The model diff of 2,000 prompts")

@@ -10,8 +10,6 @@ machine that is what can be compared.
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
 import random
 import resource
 import time
@@ -23,7 +21,7 @@ from typing import Any
 import orjson
 
 from benchmarks.database import database_seconds, own_database
-from benchmarks.report import write
+from benchmarks.report import conditions, write
 
 WORDS = [f"word{number}" for number in range(3000)]
 Row = tuple[str, int, float, float, float, int]
@@ -80,10 +78,10 @@ def measure(folder: Path, num: int) -> list[Row]:
 
 
 def table(rows: list[Row], command: str) -> str:
-    load = os.getloadavg()[0]
-    head = f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
     rule = "| --- | --- | --- | --- | --- | --- |\n"
-    text = f"{head}| what | lines | lines/s | µs a line, here | µs a line, database | RSS so far |\n{rule}"
+    text = (
+        f"{conditions(command)}| what | lines | lines/s | µs a line, here | µs a line, database | RSS so far |\n{rule}"
+    )
     for what, num, wall, own, database, memory in rows:
         costs = f"{own / num * 1e6:.0f} | {database / num * 1e6:.0f}"
         text += f"| {what} | {num:,} | {num / wall:,.0f} | {costs} | {memory} MB |\n"

@@ -76,3 +76,19 @@ def write(path: Path, table: str, *, part: str, title: str) -> None:
         text += f"\n## {title}\n\n{begin}\n{end}\n"
     before, rest = text.split(begin, 1)
     path.write_text(f"{before}{begin}\n{table}{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+
+
+def conditions(command: str) -> str:
+    """The line above a table: what was run, when, on what, and how busy it was."""
+    load = os.getloadavg()[0]
+    return f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
+
+
+Spent = tuple[str, float, float, float]
+"""What was done, and its seconds: on the wall, of processor by the web, of processor by the database."""
+
+
+def spent_table(about: str, rows: list[Spent], command: str) -> str:
+    head = f"{conditions(command)}| {about} | s on the wall | s of processor, web | s of processor, database |\n"
+    body = "".join(f"| {what} | {' | '.join(f'{each:.2f}' for each in spent)} |\n" for what, *spent in rows)
+    return f"{head}| --- | --- | --- | --- |\n{body}"

@@ -11,15 +11,13 @@ processor time here and in the database's process: on a busy machine that is wha
 from __future__ import annotations
 
 import argparse
-import datetime
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.database import database_seconds, own_database
-from benchmarks.report import write
+from benchmarks.report import Spent, spent_table, write
 
 NUM_PEOPLE = 20
 LEND = """
@@ -52,8 +50,6 @@ SELECT response.id, %(version)s, %(run)s, '{"temperature": 1.0, "max_response_to
 FROM annotation_response response JOIN annotation_prompt prompt ON prompt.id = response.prompt_id
 WHERE prompt.project_id = %(project)s AND response.source = %(source)s
 """
-Row = tuple[str, float, float, float]
-"""What, and seconds on the wall, of this process, of the database's."""
 
 
 def fill(num: int) -> tuple[Any, Any, list[Any]]:
@@ -88,7 +84,7 @@ class Visits:
 
         self.browser = Client(SERVER_NAME="localhost")
         self.browser.force_login(admin)
-        self.rows: list[Row] = []
+        self.rows: list[Spent] = []
 
     def get(self, what: str, path: str, /) -> None:
         self._timed(what, lambda: self.browser.get(path))
@@ -106,7 +102,7 @@ class Visits:
         self.rows.append(row)
 
 
-def measure(num: int) -> list[Row]:
+def measure(num: int) -> list[Spent]:
     admin, project, people = fill(num)
     visits = Visits(admin)
     here = f"/projects/{project.slug}"
@@ -190,16 +186,6 @@ def versions(project: Any) -> list[Any]:
     return made
 
 
-def table(rows: list[Row], num: int, command: str) -> str:
-    load = os.getloadavg()[0]
-    head = f"`{command}`, {datetime.date.today()}, {os.cpu_count()} CPU cores, load {load:.1f} at the end.\n\n"
-    body = f"| {num:,} tasks, as many judgments | s on the wall | s of processor, web | s of processor, database |\n"
-    body += "| --- | --- | --- | --- |\n"
-    for what, *spent in rows:
-        body += f"| {what} | {' | '.join(f'{each:.2f}' for each in spent)} |\n"
-    return head + body
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--tasks", type=int, default=100_000)
@@ -208,10 +194,10 @@ def main() -> None:
     options = parser.parse_args()
     with own_database(options.var):
         command = f"python -m benchmarks.waits --tasks {options.tasks}"
-        found = table(measure(options.tasks), options.tasks, command)
+        found = spent_table(f"{options.tasks:,} tasks, as many judgments", measure(options.tasks), command)
     print(found)
     if options.out:
-        write(options.out, found, part="waits", title="Waiting in a project of 100,000 tasks")
+        write(options.out, found, part="waits", title="Waiting in a large project")
 
 
 if __name__ == "__main__":
