@@ -6,34 +6,50 @@ moment give the same rows as one. The lock stops nobody from judging, nor from c
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
-from annotation.intake.copying import copy_rows, reserve_ids
+from annotation.intake.copying import copy_rows, packed_json, reserve_ids
 from annotation.models import Candidate, Project, Prompt, Response, Task
 
 CONTENT_LOCK = 0x506C
 """The first half of the advisory locks' key; the second is the project."""
+NO_METADATA = packed_json(b"{}")
 
 
-class NewPrompt(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class NewPrompt:
     messages: list[dict[str, str]]
     external_id: str = ""
-    metadata: Mapping[str, Any] = {}
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    canonical: bytes = dataclasses.field(init=False)
+    content_hash: str = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hashed where it is read, so that the hand that writes to the database has less to do."""
+        self.canonical = Prompt.canonical(self.messages)
+        self.content_hash = sha256(self.canonical).hexdigest()
 
 
-class NewResponse(NamedTuple):
+@dataclasses.dataclass(slots=True)
+class NewResponse:
     """One answer by a named source: a model version, a person, an import."""
 
     text: str
     source: str
-    metadata: Mapping[str, Any] = {}
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    content_hash: str = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.content_hash = sha256(self.text.encode()).hexdigest()
 
 
 class Answer(NamedTuple):
@@ -155,23 +171,22 @@ def lock(project: Project) -> None:
 
 def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:
     """The caller holds the project's lock."""
-    texts = [Prompt.canonical(new.messages) for new in prompts]
-    hashes = [sha256(text).hexdigest() for text in texts]
+    hashes = [new.content_hash for new in prompts]
     ids = dict(project.prompts.filter(content_hash__among=set(hashes)).values_list("content_hash", "pk"))
-    missing: dict[str, tuple[bytes, NewPrompt]] = {}
-    for content_hash, text, new in zip(hashes, texts, prompts, strict=True):
-        if content_hash not in ids:
-            missing.setdefault(content_hash, (text, new))
+    missing: dict[str, NewPrompt] = {}
+    for new in prompts:
+        if new.content_hash not in ids:
+            missing.setdefault(new.content_hash, new)
     created = reserve_ids(Prompt, len(missing))
-    ids.update(zip(missing, created, strict=True))
     copy_rows(
         Prompt,
         ("id", "project_id", "content_hash", "messages", "external_id", "metadata"),
         (
-            (ids[content_hash], project.pk, content_hash, text.decode(), new.external_id, json_of(new.metadata))
-            for content_hash, (text, new) in missing.items()
+            (pk, project.pk, content_hash, packed_json(new.canonical), new.external_id, json_of(new.metadata))
+            for pk, (content_hash, new) in zip(created, missing.items(), strict=True)
         ),
     )
+    ids.update(zip(missing, created, strict=True))
     return Added([ids[content_hash] for content_hash in hashes], set(created))
 
 
@@ -180,15 +195,16 @@ def add_answers(
 ) -> tuple[list[Answer], set[int]]:
     """(prompt id, response) each. new_prompts: those that have no answer yet. The caller holds the project's lock.
 
-    New rows get their ids in the order of their hashes: were it the file's order, the lower id would be the chosen one
-    in every pair of a preference file, and the id would tell the label.
+    New rows of a prompt get their ids in the order of their hashes: were it the file's order, the lower id would be the
+    chosen one in every pair of a preference file, and the id would tell the label. A prompt's answers lie side by side,
+    so that every index is written at its end.
     """
-    keys = [(prompt_id, new.source, sha256(new.text.encode("utf-8")).hexdigest()) for prompt_id, new in answers]
+    keys = [(prompt_id, new.source, new.content_hash) for prompt_id, new in answers]
     known = {prompt_id for prompt_id, _source, _hash in keys}.difference(new_prompts)
     found = Response.objects.filter(parent__isnull=True, prompt__among=known) if known else Response.objects.none()
     ids = {(row[0], row[1], row[2]): row[3] for row in found.values_list("prompt_id", "source", "content_hash", "pk")}
     missing = {key: new for key, (_prompt, new) in zip(keys, answers, strict=True) if key not in ids}
-    in_order = sorted(missing, key=lambda key: (key[2], key[1]))
+    in_order = sorted(missing, key=itemgetter(0, 2, 1))
     created = reserve_ids(Response, len(in_order))
     ids.update(zip(in_order, created, strict=True))
     copy_rows(
@@ -257,8 +273,8 @@ def rating_of(response: Answer | Response) -> NewTask:
     return NewTask(Task.Kind.RATING.value, response.prompt_id, response.id)
 
 
-def json_of(metadata: Mapping[str, Any]) -> str:
-    return orjson.dumps(dict(metadata)).decode() if metadata else "{}"
+def json_of(metadata: Mapping[str, Any]) -> bytes:
+    return packed_json(orjson.dumps(dict(metadata))) if metadata else NO_METADATA
 
 
 def ranking_of(responses: Iterable[Answer | Response]) -> NewTask:

@@ -54,7 +54,7 @@ def read_label_studio(row: dict[str, Any], source: str) -> list[Entry]:
     if answers[0].text == answers[1].text:
         raise ValueError(_("The two answers are the same."))
     used |= {*found, "source_a", "source_b", "model_a", "model_b"}
-    prompt = prompt._replace(metadata=metadata_of(data, used))
+    prompt = dataclasses.replace(prompt, metadata=metadata_of(data, used))
     annotations = row.get("annotations") or []
     if not isinstance(annotations, list) or not all(isinstance(given, dict) for given in annotations):
         raise ValueError(_("“%(key)s” must be a list.") % {"key": "annotations"})
@@ -142,7 +142,7 @@ def read_argilla(row: dict[str, Any], source: str) -> list[Entry]:
         for name in names
     ]
     used_names = {f"{name}_{what}" for name in names for what in ("source", "model")}
-    prompt = prompt._replace(metadata={key: value for key, value in kept.items() if key not in used_names})
+    prompt = dataclasses.replace(prompt, metadata={key: value for key, value in kept.items() if key not in used_names})
     entries = [entry for user, by in _by_user(given).items() for entry in _responded(prompt, answers, names, user, by)]
     return entries or [Entry(prompt=prompt, responses=answers)]
 
