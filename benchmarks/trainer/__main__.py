@@ -2,6 +2,7 @@
 
     python -m benchmarks.trainer                  (or: make bench)       about ten minutes on two CPU cores
     python -m benchmarks.trainer --size tiny --steps 3 --many-steps 200
+    python -m benchmarks.trainer --parts many     the many small steps alone
 
 Rows (16 to 256 rollouts) and tokens (answers of 16 to 256), each over a factor of 16: the slope of log(processor
 seconds a step) over log(rows or tokens) is 1 where the cost grows in proportion, and less where a part of it is there
@@ -29,6 +30,7 @@ from benchmarks.trainer import runs
 from benchmarks.trainer import world as worlds
 
 FACTORS = (1, 2, 4, 8, 16)
+PARTS = ("rows", "tokens", "many")
 SMALLEST_ROWS, SMALLEST_TOKENS = 16, 16
 ONE_PASS = {"num_minibatches": 1, "ppo_epochs": 1}
 TINY_BATCH = {**ONE_PASS, "rollout_batch_size": 2, "max_response_tokens": 4, "num_threads": 1}
@@ -49,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=list(worlds.SIZES), default="tiny")
     parser.add_argument("--steps", type=int, default=4, help="a run; the first is not counted")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--many-steps", type=int, default=10_000)
     parser.add_argument("--out", type=Path, help="Markdown file whose part on the trainer's growth is replaced")
     return parser.parse_args()
@@ -100,31 +103,44 @@ def many(world: worlds.World, scratch: Path, *, steps: int) -> str:
     )
 
 
+HEAD = (
+    "| what grows | rollouts × tokens | s a step | CPU s a step | CPU ms a 1,000 response tokens | MB |\n"
+    + "| --- " * 6
+    + "|"
+)
+
+
+def tables(asked: argparse.Namespace, scratch: Path) -> list[str]:
+    """The paragraphs of the parts that were asked for."""
+    found, lines, exponents = [], [HEAD], []
+    grown = [name for name in ("rows", "tokens") if name in asked.parts]
+    for name in grown:
+        world = worlds.make(scratch / name, asked.size, "full")
+        of_name, exponent_of = growth(name, world, scratch, steps=asked.steps)
+        lines += of_name
+        exponents.append(f"of {name} {exponent_of}")
+    if grown:
+        found.append(
+            f"`{asked.size}` model, prompts of {worlds.PROMPT_TOKENS} tokens, one pass over each batch, "
+            f"{runs.THREADS} threads. MB: what the process grew by."
+        )
+        found += ["\n".join(lines), f"Exponents of processor time, 1 is in proportion: {', '.join(exponents)}."]
+    if "many" in asked.parts:
+        small = worlds.make(scratch / "nano", "nano", "full", prompt_tokens=4)
+        found.append(many(small, scratch, steps=asked.many_steps))
+    return found
+
+
 def main() -> None:
     asked = arguments()
-    head = (
-        "| what grows | rollouts × tokens | s a step | CPU s a step | CPU ms a 1,000 response tokens | MB |\n"
-        + "| --- " * 6
-        + "|"
-    )
-    lines, exponents = [head], []
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
-        scratch = Path(folder)
-        world = worlds.make(scratch / "world", asked.size, "full")
-        for name in ("rows", "tokens"):
-            of_name, found = growth(name, world, scratch, steps=asked.steps)
-            lines += of_name
-            exponents.append(f"of {name} {found}")
-        small = worlds.make(scratch / "small-world", "nano", "full", prompt_tokens=4)
-        sentence = many(small, scratch, steps=asked.many_steps)
+        found = tables(asked, Path(folder))
     command = " ".join(["python -m benchmarks.trainer", *sys.argv[1:]])
     table = (
-        f"`{command}`, {datetime.date.today()}, torch {torch.__version__}, `{asked.size}` model, prompts of "
-        f"{worlds.PROMPT_TOKENS} tokens, one pass over each batch, {os.cpu_count()} CPU cores, {runs.THREADS} threads, "
-        f"load {os.getloadavg()[0]:.1f} at the end. MB: what the process grew by. All intervals are of 95 %.\n\n"
+        f"`{command}`, {datetime.date.today()}, torch {torch.__version__}, "
+        f"{os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f} at the end. All intervals are of 95 %.\n\n"
     )
-    table += "\n".join(lines) + "\n\n"
-    table += f"Exponents of processor time, 1 is in proportion: {', '.join(exponents)}.\n\n{sentence}\n"
+    table += "\n\n".join(found) + "\n"
     sys.stdout.write("\n" + table)
     if asked.out:
         write(asked.out, table, part="trainer-growth", title="A training step as it grows")

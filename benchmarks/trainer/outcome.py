@@ -1,7 +1,7 @@
 """Whether the cheaper ways to train end where the dear ones do: the demo's rule on fresh answers, several seeds each.
 
     python -m benchmarks.trainer.outcome                     about a quarter of an hour on two CPU cores
-    python -m benchmarks.trainer.outcome --seeds 5 --out docs/results.md
+    python -m benchmarks.trainer.outcome --ways lora rloo grpo --seeds 4 --out docs/results.md
 
 The demo's pairs, judged by the stated rule with its noise, train one reward model packed and one padded; then PPO tunes
 the starter model in each way, with the settings that it brings. The rule has the last word: its mean over answers to
@@ -16,16 +16,18 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from annotation.simulation import compare, score
-from benchmarks.report import Report, write
+from benchmarks.report import conditions, write
 from benchmarks.trainer.runs import THREADS
 from training.rlhf.__main__ import main as train
+from training.rlhf.rundir import read_events
 from training.starter import corpus, demo
 
 STARTER = demo.MODEL
@@ -43,12 +45,16 @@ class Way:
     is_padded: bool = False
 
 
-WAYS = (
-    Way("a value model of its own"),
-    Way("the same, rows padded", is_padded=True),
-    Way("value and policy on one trunk", {"value_trunk": "shared"}),
-    Way("LoRA, one trunk", LORA),
-)
+WAYS = {
+    "own": Way("a value model of its own"),
+    "padded": Way("the same, rows padded", is_padded=True),
+    "shared": Way("one trunk", {"value_trunk": "shared"}),
+    "lora": Way("LoRA (rank 16, rate 1e-3), one trunk", LORA),
+    "rloo": Way("RLOO, 4 answers a prompt", {"algorithm": "rloo"}),
+    "grpo": Way("GRPO, 4 answers a prompt", {"algorithm": "grpo"}),
+}
+NUM_LAST = 5
+"""Steps at the end whose explained variance is averaged."""
 
 
 @contextlib.contextmanager
@@ -62,7 +68,8 @@ def padded(is_padded: bool) -> Iterator[None]:
 
 def carried_out(run: Path, kind: str, config: Mapping[str, Any]) -> Path:
     """The artifact of a run whose data lies in its folder; ends with the run's own sentence where it fails."""
-    common = {"kind": kind, "model": str(STARTER), "device": "cpu", "num_threads": THREADS, "checkpoint_every": 10**6}
+    common = {"kind": kind, "model": str(STARTER), "device": "cpu", "checkpoint_every": 10**6}
+    common |= {"num_threads": int(os.environ["OMP_NUM_THREADS"])}
     (run / "config.json").write_text(json.dumps({**common, **PRESETS[kind], **config}), encoding="utf-8")
     if code := train([kind, str(run)]):
         raise SystemExit(f"the {kind} run in {run} ended with {code}.")
@@ -114,42 +121,79 @@ def points(folder: Path, model: Path) -> float:
     return statistics.fmean(score(text, row["text"]) for text, rows in answers.items() for row in rows)
 
 
-def measure(report: Report, scratch: Path, *, seeds: int) -> None:
+def explained_variance(run: Path) -> str:
+    """Of the value model's values, in the last steps; "" where there is none."""
+    events, _ = read_events(run / "events.jsonl", 0)
+    values = [event["values"] for event in events if event["type"] == "metrics"][-NUM_LAST:]
+    name = "value/explained_variance"
+    return f"{statistics.fmean(each[name] for each in values):.2f}" if name in values[-1] else ""
+
+
+def reward_models(scratch: Path, *, is_padded: Iterable[bool]) -> tuple[dict[bool, Path], list[str]]:
+    """Those that the ways are tuned against, and how right each is."""
+    found, sentences = {}, []
+    for padded_too in sorted(set(is_padded)):
+        name = "padded" if padded_too else "packed"
+        found[padded_too], accuracy = reward_model(scratch / name, is_padded=padded_too)
+        sentences.append(f"the {name} reward model is right about {accuracy:.1%} of the held-out pairs")
+    return found, sentences
+
+
+HEAD = "| way | points, seed by seed | mean ± deviation | explained variance | CPU s a run |\n" + "| --- " * 5 + "|"
+
+
+def row(way: Way, scratch: Path, *, reward: Path, seeds: int) -> str:
+    """One line of the table. The explained variance is the mean of the seeds'."""
     prompts = [{"id": pair["id"], "messages": pair["prompt"], "split": "train"} for pair in pairs()]
-    scorers = {}
-    for is_padded in (False, True):
-        name = "padded" if is_padded else "packed"
-        with report.timed(f"reward model, {name}"):
-            scorers[is_padded], accuracy = reward_model(scratch / name, is_padded=is_padded)
-        report.add(f"reward model, {name}: held-out accuracy", f"{accuracy:.3f}")
-    report.add("points of the starter", f"{points(scratch / 'starter', STARTER):.2f}")
-    for number, way in enumerate(WAYS):
-        found = []
-        with report.timed(way.name):
-            for seed in range(seeds):
-                run = scratch / f"{number}-{seed}"
-                write_lines(run / "prompts.jsonl", prompts)
-                config = {"reward_model": str(scorers[way.is_padded]), "seed": seed, **way.settings}
-                with padded(way.is_padded):
-                    artifact = carried_out(run, "policy", config)
-                found.append(points(scratch / f"answers-{number}-{seed}", artifact))
-        spread = statistics.stdev(found) if seeds > 1 else float("nan")
-        each = ", ".join(f"{value:.2f}" for value in found)
-        report.add(f"points, {way.name}", f"{statistics.fmean(found):.2f} ± {spread:.2f} ({each})")
+    found, cpu_seconds, explained = [], [], []
+    for seed in range(seeds):
+        run = scratch / f"{way.name}-{seed}"
+        write_lines(run / "prompts.jsonl", prompts)
+        began = time.process_time()
+        with padded(way.is_padded):
+            artifact = carried_out(run, "policy", {"reward_model": str(reward), "seed": seed, **way.settings})
+        cpu_seconds.append(time.process_time() - began)
+        explained.append(explained_variance(run))
+        found.append(points(scratch / f"answers-{way.name}-{seed}", artifact))
+        said(f"{way.name}, seed {seed}: {found[-1]:.2f} points, {cpu_seconds[-1]:.0f} CPU s, {explained[-1]}")
+    spread = f" ± {statistics.stdev(found):.2f}" if seeds > 1 else ""
+    variance = f"{statistics.fmean(map(float, explained)):.2f}" if all(explained) else ""
+    each = ", ".join(f"{value:.2f}" for value in found)
+    cells = [
+        way.name,
+        each,
+        f"{statistics.fmean(found):.2f}{spread}",
+        variance,
+        f"{statistics.median(cpu_seconds):.0f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def said(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="Markdown file whose part on equal outcome is replaced")
     asked = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
-    report = Report()
+    ways = [WAYS[name] for name in asked.ways]
+    lines = [HEAD]
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
-        measure(report, Path(folder), seeds=asked.seeds)
-    command = " ".join(["python -m benchmarks.trainer.outcome", *sys.argv[1:]])
-    table = report.markdown(command=command)
-    sys.stdout.write("\n" + table)
+        scratch = Path(folder)
+        models, sentences = reward_models(scratch, is_padded=[way.is_padded for way in ways])
+        sentences.append(f"the starter has {points(scratch / 'starter', STARTER):.2f} points")
+        for way in ways:
+            lines.append(row(way, scratch, reward=models[way.is_padded], seeds=asked.seeds))
+            said(lines[-1])
+    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"
+    command = " ".join([threads, "python -m benchmarks.trainer.outcome", *sys.argv[1:]])
+    table = conditions(command) + "\n".join(lines) + f"\n\nBeside it: {', '.join(sentences)}.\n"
+    said("\n" + table)
     if asked.out:
         write(asked.out, table, part="trainer-outcome", title="Where the ways of training end")
 

@@ -11,6 +11,7 @@ All randomness of step k is a function of the seed and of k, so a resumed run dr
 drawn. Learning rate, warm-up and checkpoints count rollout steps. Left out: several processes.
 """
 
+import functools
 import itertools
 import random
 import resource
@@ -244,15 +245,19 @@ def prompts_of_step(num_prompts: int, *, step: int, config: PolicyConfig) -> lis
     prompt as often as it gets answers.
     """
     chosen: list[int] = []
-    order: list[int] = []
     num_chosen = config.rollout_batch_size // config.group_size
     for position in range(step * num_chosen, (step + 1) * num_chosen):
         epoch, place = divmod(position, num_prompts)
-        if not order or place == 0:
-            order = list(range(num_prompts))
-            random.Random(f"{config.seed}/prompts/{epoch}").shuffle(order)
-        chosen += [order[place]] * config.group_size
+        chosen += [_shuffled(num_prompts, config.seed, epoch)[place]] * config.group_size
     return chosen
+
+
+@functools.lru_cache(maxsize=2)  # a batch lies in two passes at most, and many batches in one
+def _shuffled(num_prompts: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """The order of one pass over the prompts."""
+    order = list(range(num_prompts))
+    random.Random(f"{seed}/prompts/{epoch}").shuffle(order)
+    return tuple(order)
 
 
 def running_mean(before: float | None, newest: float) -> float:
