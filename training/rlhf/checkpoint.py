@@ -1,9 +1,10 @@
 """The whole state of a loop, saved so that a killed run goes on bit for bit (on the same machine's CPU).
 
 A checkpoint is a folder: weights.safetensors (trainable weights only: frozen ones come back from the model's folder),
-optimizer.safetensors, random.safetensors (torch's generators; nothing else draws) and state.json (step, progress, and
-what the run was asked, and the hashes of the other files). It appears by a rename and goes by one, so there is no half
-of one. The last two and the best are kept. One that the disk damaged all the same is put aside, with a warning.
+optimizer.safetensors, random.safetensors (torch's generators; nothing else draws) and state.json (format, step,
+progress, what the run was asked, and the hashes of the other files). It appears by a rename and goes by one, so there
+is no half of one. The last two and the best are kept. One that the disk damaged all the same is put aside, with a
+warning.
 """
 
 import json
@@ -22,6 +23,9 @@ from training.rlhf.data import data_hash
 from training.rlhf.distributed import cut_like, fill, from_first, whole
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, Stopped, discard, new_folder, write_text
 
+FORMAT = 2
+"""What the numbers in a checkpoint mean; raised when they come to mean something else. Checkpoints that name none are
+of format 1, in which a value head on the policy's trunk learned, and was read, at the trunk's rate."""
 NUM_KEPT = 2
 TENSOR_FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors")
 CHANGEABLE = {"checkpoint_every", "micro_batch_size", "activation_checkpointing", "processes"}
@@ -112,7 +116,7 @@ def _write(
         for name, tensors in files.items():
             save_file(tensors, folder / name)
         hashes = {name: data_hash(folder / name) for name in TENSOR_FILES}
-        record = {"step": state.step, "progress": state.progress, "asked": question, "files": hashes}
+        record = {"format": FORMAT, "step": state.step, "progress": state.progress, "asked": question, "files": hashes}
         write_text(folder / "state.json", json.dumps(record, indent=1, allow_nan=False) + "\n")
         events.sync()  # or a power cut could leave the steps and take what was said of them
 
@@ -127,12 +131,14 @@ def _discard_old(run: RunDir, state: LoopState) -> None:
 def load_newest_checkpoint(run: RunDir, events: EventLog, state: LoopState, question: Mapping[str, Any]) -> bool:
     """Fill `state` from the newest sound checkpoint and say so; False when there is none.
 
-    ValueError with a sentence when settings or data are not those that the checkpoint was made with.
+    ValueError with a sentence when settings or data are not those that the checkpoint was made with, or when another
+    version of this code made it, which meant other numbers.
     """
     path = from_first(lambda: _newest_sound(run, events))
     if path is None:
         return False
     record = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    _refuse_another_format(path, record, state)
     _refuse_another_question(path, record["asked"], question)
     for name, module in state.modules.items():
         load_weights(path, name, module)
@@ -285,6 +291,22 @@ def _fill_random_states(state: LoopState, saved: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(saved["cuda"])
     for name, generator in state.generators.items():
         generator.set_state(saved[f"own/{name}"])
+
+
+def _refuse_another_format(path: Path, record: Mapping[str, Any], state: LoopState) -> None:
+    made_with = record.get("format", 1)
+    if made_with > FORMAT:
+        raise ValueError(
+            f"{path.name} was made by a newer version of Plumbline (format {made_with}; this one reads up to "
+            f"{FORMAT}): install that version to resume, or start a new run."
+        )
+    is_on_one_trunk = "value" in state.modules and record["asked"]["config"].get("value_trunk") == "shared"
+    if made_with < 2 and is_on_one_trunk:
+        # Some of them already have the faster head, and nothing in them tells which: so none is scaled by a guess.
+        raise ValueError(
+            f"{path.name} was made by an earlier version of Plumbline, which does not say how fast its value head "
+            "learned, and read wrongly its values may be ten times too large: start a new run with the same settings."
+        )
 
 
 def _refuse_another_question(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -252,7 +252,7 @@ def prompts_of_step(num_prompts: int, *, step: int, config: PolicyConfig) -> lis
     return chosen
 
 
-@functools.lru_cache(maxsize=2)  # a batch lies in two passes at most, and many batches in one
+@functools.lru_cache(maxsize=2)  # many batches lie in one pass
 def _shuffled(num_prompts: int, seed: int, epoch: int) -> tuple[int, ...]:
     """The order of one pass over the prompts."""
     order = list(range(num_prompts))
