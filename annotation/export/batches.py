@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import orjson
@@ -20,15 +21,19 @@ BATCH = 2000
 def batches(rows: QuerySet[Any, Any]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a values_list() in their order, BATCH at a time.
 
+    The next are fetched in a thread while these are worked on, so that the database and Python share the time.
+
     The driver makes Python's values of them, JSON included: Django's converters, called for each value, take longer
     than all the rest.
     """
     query, params = rows.query.sql_with_params()
-    with connection.chunked_cursor() as cursor:
+    with connection.chunked_cursor() as cursor, ThreadPoolExecutor(1) as pool:
         set_json_loads(orjson.loads, context=cursor.cursor)
         cursor.cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
         cursor.execute(query, params)
-        while batch := cursor.fetchmany(BATCH):
+        coming = pool.submit(cursor.fetchmany, BATCH)
+        while batch := coming.result():
+            coming = pool.submit(cursor.fetchmany, BATCH)
             yield batch
 
 
