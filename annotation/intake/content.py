@@ -172,7 +172,7 @@ def lock(project: Project) -> None:
 def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:
     """The caller holds the project's lock."""
     hashes = [new.content_hash for new in prompts]
-    ids = dict(project.prompts.filter(content_hash__among=set(hashes)).values_list("content_hash", "pk"))
+    ids = _prompts_by_hash(project, set(hashes))
     missing: dict[str, NewPrompt] = {}
     for new in prompts:
         if new.content_hash not in ids:
@@ -188,6 +188,15 @@ def add_prompts(project: Project, prompts: Sequence[NewPrompt]) -> Added:
     )
     ids.update(zip(missing, created, strict=True))
     return Added([ids[content_hash] for content_hash in hashes], set(created))
+
+
+def _prompts_by_hash(project: Project, hashes: Iterable[str]) -> dict[str, int]:
+    """Those that are there. The hashes go as one text: quoted one by one they would take a tenth of Python's time."""
+    statement = """SELECT content_hash, id FROM annotation_prompt
+        WHERE project_id = %s AND content_hash = ANY(string_to_array(%s, ','))"""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [project.pk, ",".join(hashes)])
+        return dict(cursor.fetchall())
 
 
 def add_answers(
