@@ -14,6 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from training.rlhf.__main__ import main
 from training.rlhf.rundir import RunDir, read_events, write_jsonl, write_text
+from training.rlhf.steering import new_tower
+from training.rlhf.values import ValueTower
 
 TEMPLATE = (
     "{{ '<bos>' }}{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
@@ -66,6 +68,16 @@ def save_nano_gpt2(folder: Path, *, seed: int = 0) -> Path:
     GPT2LMHeadModel(config).save_pretrained(folder)
     nano_tokenizer().save_pretrained(folder)
     return folder
+
+
+def shaken_tower(model: Path) -> ValueTower:
+    """A tower whose heads have learned something, as far as anybody can tell."""
+    torch.manual_seed(0)
+    tower = new_tower(str(model), "", num_tokens=259, device=torch.device("cpu"))
+    with torch.no_grad():
+        for weight in [*tower.q.parameters(), *tower.v.parameters()]:
+            weight.normal_(std=0.3)
+    return tower
 
 
 def user(text: str) -> list[dict[str, str]]:

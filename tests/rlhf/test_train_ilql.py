@@ -20,6 +20,7 @@ from tests.rlhf.nano import (
     preference_lines,
     save_nano_gpt2,
     save_nano_policy,
+    shaken_tower,
     train,
     train_and_kill,
     user,
@@ -29,11 +30,10 @@ from training.rlhf.activations import make_again
 from training.rlhf.config import ILQLConfig, PolicyConfig
 from training.rlhf.data import Encoded, Encoder, PreferencePair
 from training.rlhf.losses import expectile_loss
-from training.rlhf.model import load_policy
 from training.rlhf.packing import TOKENS_A_PASS, packs
 from training.rlhf.rundir import RunDir
-from training.rlhf.sampling import given_responses, response_logprobs, sample
-from training.rlhf.steering import SteeredPolicy, load_writer, new_tower
+from training.rlhf.sampling import given_responses, response_logprobs
+from training.rlhf.steering import SteeredPolicy, load_writer
 from training.rlhf.train_ilql import Episode, accumulate_gradient, episodes
 from training.rlhf.values import QHeads, ValueTower
 
@@ -219,16 +219,6 @@ def test_a_label_becomes_a_reward_and_a_weight():
     assert [each.weight for each in found.values()] == [4.0, 1.0, 3.0]
 
 
-def shaken_tower(model: Path) -> ValueTower:
-    """A tower whose heads have learned something, as far as anybody can tell."""
-    torch.manual_seed(0)
-    tower = new_tower(str(model), "", num_tokens=259, device=CPU)
-    with torch.no_grad():
-        for weight in [*tower.q.parameters(), *tower.v.parameters()]:
-            weight.normal_(std=0.3)
-    return tower
-
-
 def shaken_gradient(folder: Path, *, is_packed: bool, **changes: object) -> tuple[float, dict[str, Tensor]]:
     """The loss of four answers, two of them to one prompt, and its gradient; float64."""
     tower = shaken_tower(folder).double()
@@ -266,25 +256,6 @@ def test_packing_padding_and_micro_batches_leave_the_gradient_alone(tmp_path, mo
             assert own.keys() == gradients.keys()
             apart = max(float((own[name] - gradients[name]).abs().max()) for name in gradients)
             assert apart < 1e-12, (way, budget)
-
-
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
-def test_a_steered_policy_samples_with_its_cache_what_it_scores_without(tmp_path, architecture):
-    folder = save_nano_gpt2(tmp_path / "m") if architecture == "gpt2" else save_nano_policy(tmp_path / "m")
-    reference = load_policy(str(folder), device=CPU)
-    policy = SteeredPolicy(reference, shaken_tower(folder), beta=1.5)
-    settings = {"stop_ids": [2], "pad_id": 2, "max_tokens": 6, "temperature": 0.8}
-    prompts = [[1, 40, 41, 42], [1, 60], [1, 70, 71]] * 3
-    responses = sample(policy, prompts, **settings, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        scored = response_logprobs(policy, responses, temperature=0.8)
-        plain = response_logprobs(reference, responses, temperature=0.8)
-    torch.testing.assert_close(scored, responses.logprobs[responses.mask], atol=1e-4, rtol=0)
-    assert float((scored - plain).abs().mean()) > 0.1
-    unmoved = SteeredPolicy(reference, policy.tower, beta=0.0)
-    again = sample(unmoved, prompts, **settings, generator=torch.Generator().manual_seed(0))
-    usual = sample(reference, prompts, **settings, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(again.tokens, usual.tokens) and not torch.equal(again.tokens, responses.tokens)
 
 
 # --- the command ---------------------------------------------------------------------------------------------------

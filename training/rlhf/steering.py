@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.distributed import rank
+from training.rlhf.heads import PIECE_BYTES, head_of
+from training.rlhf.losses import token_logprobs
 from training.rlhf.model import (
     load_policy,
     load_trunk,
@@ -29,6 +31,8 @@ from training.rlhf.model import (
     save_model,
     save_weights,
 )
+from training.rlhf.packing import packs
+from training.rlhf.sampling import Responses, response_logits, response_states, response_tokens
 from training.rlhf.values import QHeads, ValueTower, make_head
 
 VALUES = "values"
@@ -78,6 +82,28 @@ class SteeredPolicy(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             values = self.tower.q.lowest(hidden.to(next(self.tower.q.parameters()).dtype))
         return SimpleNamespace(logits=logits.to(values.dtype) + self.beta * values)
+
+    @torch.no_grad()
+    def gained(self, responses: Responses) -> Tensor:
+        """(N,) log π − log π_ref of each response token, in nats; each model reads the rows once, packed if it can."""
+        reference, tokens, features = self.reference, response_tokens(responses), self.tower.features(responses)
+        head: nn.Module = nn.Identity()
+        if packs(reference):
+            head, states = head_of(reference), response_states(reference, responses, responses.mask)
+        else:
+            states = response_logits(reference, responses)
+        size = max(1, PIECE_BYTES // (features.element_size() * num_embeddings_of(reference)))
+        found = []
+        for at in range(0, len(tokens), size):
+            rows = slice(at, at + size)
+            with torch.autocast(features.device.type, enabled=False):
+                values = self.tower.q.lowest(features[rows])
+            logits = head(states[rows]).to(values.dtype)
+            plain, steered = (
+                token_logprobs(each, tokens[rows], temperature=1.0) for each in (logits, logits + self.beta * values)
+            )
+            found.append(steered - plain)
+        return torch.cat(found)
 
     def _caches(self, cache: Cache | None) -> tuple[dict[str, Cache], dict[str, Cache]]:
         """The two models' halves of one cache: views, whose layers are the cache's own."""

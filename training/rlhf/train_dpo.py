@@ -188,7 +188,7 @@ def accumulate_gradient(
     total_weight = sum(pair.weight for pair in batch)
     total = 0.0
     scored: list[ScoredPair] = []
-    for piece in _pieces(model, batch, size=config.micro_batch_size):
+    for piece in pair_pieces(model, batch, size=config.micro_batch_size):
         mine = share(piece)
         pairs = [batch[index] for index in mine.rows]
         ratios = logratios(model, pairs, config)
@@ -231,7 +231,7 @@ def logratios(model: nn.Module, pairs: Sequence[DPOPair], config: DPOConfig) -> 
 def reference_logratios(model: nn.Module, pairs: Sequence[DPOPair], config: DPOConfig) -> Tensor:
     """(P,) of the model as it is now, for every pair."""
     found = torch.zeros(len(pairs), device=next(model.parameters()).device)
-    for piece in _pieces(model, pairs, size=EVALUATION_PAIRS):
+    for piece in pair_pieces(model, pairs, size=EVALUATION_PAIRS):
         of_piece = logratios(model, [pairs[index] for index in piece], config).logratio
         found = found.to(of_piece.dtype)
         found[piece] = of_piece
@@ -245,7 +245,7 @@ def measure(model: nn.Module, pairs: Sequence[DPOPair], reference: Tensor, confi
     """
     total, total_weight = 0.0, sum(pair.weight for pair in pairs) or 1.0
     scored: list[ScoredPair] = []
-    for piece in _pieces(model, pairs, size=EVALUATION_PAIRS):
+    for piece in pair_pieces(model, pairs, size=EVALUATION_PAIRS):
         chosen = [pairs[index] for index in piece]
         of_piece = logratios(model, chosen, config).logratio
         losses = pair_losses(of_piece, reference[piece], chosen, config).tolist()
@@ -261,7 +261,7 @@ def scored_pairs(pairs: Sequence[DPOPair], differences: Tensor) -> list[ScoredPa
     ]
 
 
-def _pieces(model: nn.Module, pairs: Sequence[DPOPair], *, size: int) -> Iterator[list[int]]:
+def pair_pieces(model: nn.Module, pairs: Sequence[DPOPair], *, size: int) -> Iterator[list[int]]:
     """The pairs' numbers, up to `size` of them in a pass. The prompt of a pair is read once."""
     return pieces(
         range(len(pairs)),

@@ -33,7 +33,6 @@ from training.rlhf.data import (
     Encoder,
     PreferencePair,
     data_hash,
-    micro_batches,
     of_split,
     plan_batches,
     read_preferences,
@@ -54,9 +53,9 @@ from training.rlhf.model import (
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
 from training.rlhf.packing import packs, pieces
 from training.rlhf.rundir import EventLog, RunDir, StopCheck, new_folder
-from training.rlhf.sampling import as_grid, given_responses, response_logprobs, response_tokens
+from training.rlhf.sampling import as_grid, given_responses, response_tokens
 from training.rlhf.steering import SteeredPolicy, new_tower, save_steered
-from training.rlhf.train_dpo import DPOPair, encode_pair, scored_pairs
+from training.rlhf.train_dpo import DPOPair, encode_pair, pair_pieces, scored_pairs
 from training.rlhf.values import QHeads, ValueTower
 
 EVALUATION_ROWS = 64
@@ -266,11 +265,10 @@ def measure(policy: SteeredPolicy, pairs: Sequence[DPOPair], config: ILQLConfig)
     reward model's score.
     """
     scored = []
-    rows = [max(pair.a, pair.b, key=_length) for pair in pairs]
-    for piece in micro_batches(range(len(pairs)), size=EVALUATION_ROWS // 2, length=lambda index: _length(rows[index])):
+    for piece in pair_pieces(policy.reference, pairs, size=EVALUATION_ROWS // 2):
         chosen = [pairs[index] for index in piece]
-        gained_a, gained_b = (gained(policy, [getattr(pair, side) for pair in chosen], config) for side in ("a", "b"))
-        scored += scored_pairs(chosen, gained_a - gained_b)
+        of_a, of_b = gained(policy, [*(pair.a for pair in chosen), *(pair.b for pair in chosen)], config).chunk(2)
+        scored += scored_pairs(chosen, of_a - of_b)
     return held_out_report(scored)
 
 
@@ -278,8 +276,7 @@ def gained(policy: SteeredPolicy, rows: Sequence[Encoded], config: ILQLConfig) -
     """(B,) log π(y|x) − log π_ref(y|x), in nats."""
     responses = given_responses(rows, stop_id=-1, device=next(policy.parameters()).device)
     with precision(responses.tokens.device, config.dtype):
-        steered, plain = (response_logprobs(model, responses, temperature=1.0) for model in (policy, policy.reference))
-    return as_grid(steered - plain, responses.mask).sum(1)
+        return as_grid(policy.gained(responses), responses.mask).sum(1)
 
 
 def _pieces(tower: ValueTower, batch: Sequence[Episode], *, size: int) -> Iterator[list[int]]:
