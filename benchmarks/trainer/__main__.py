@@ -110,40 +110,43 @@ HEAD = (
 )
 
 
-def tables(asked: argparse.Namespace, scratch: Path) -> list[str]:
-    """The paragraphs of the parts that were asked for."""
-    found, lines, exponents = [], [HEAD], []
-    grown = [name for name in ("rows", "tokens") if name in asked.parts]
-    for name in grown:
+def growing(asked: argparse.Namespace, scratch: Path) -> str:
+    """The table of what grows, and its exponents."""
+    lines, exponents = [HEAD], []
+    for name in (part for part in ("rows", "tokens") if part in asked.parts):
         world = worlds.make(scratch / name, asked.size, "full")
         of_name, exponent_of = growth(name, world, scratch, steps=asked.steps)
         lines += of_name
         exponents.append(f"of {name} {exponent_of}")
-    if grown:
-        found.append(
-            f"`{asked.size}` model, prompts of {worlds.PROMPT_TOKENS} tokens, one pass over each batch, "
-            f"{runs.THREADS} threads. MB: what the process grew by."
-        )
-        found += ["\n".join(lines), f"Exponents of processor time, 1 is in proportion: {', '.join(exponents)}."]
-    if "many" in asked.parts:
-        small = worlds.make(scratch / "nano", "nano", "full", prompt_tokens=4)
-        found.append(many(small, scratch, steps=asked.many_steps))
-    return found
+    about = (
+        f"`{asked.size}` model, prompts of {worlds.PROMPT_TOKENS} tokens, one pass over each batch, {runs.THREADS} "
+        "threads. MB: what the process grew by.\n\n"
+    )
+    return about + "\n".join(lines) + f"\n\nExponents of processor time, 1 is in proportion: {', '.join(exponents)}.\n"
+
+
+def report(asked: argparse.Namespace, text: str, *, part: str, title: str) -> None:
+    """Print it under what was run, when and where, and put it into the file that was named."""
+    command = " ".join(["python -m benchmarks.trainer", *sys.argv[1:]])
+    head = (
+        f"`{command}`, {datetime.date.today()}, torch {torch.__version__}, {os.cpu_count()} CPU cores, load "
+        f"{os.getloadavg()[0]:.1f} at the end. All intervals are of 95 %.\n\n"
+    )
+    sys.stdout.write("\n" + head + text)
+    if asked.out:
+        write(asked.out, head + text, part=part, title=title)
 
 
 def main() -> None:
     asked = arguments()
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:
-        found = tables(asked, Path(folder))
-    command = " ".join(["python -m benchmarks.trainer", *sys.argv[1:]])
-    table = (
-        f"`{command}`, {datetime.date.today()}, torch {torch.__version__}, "
-        f"{os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f} at the end. All intervals are of 95 %.\n\n"
-    )
-    table += "\n\n".join(found) + "\n"
-    sys.stdout.write("\n" + table)
-    if asked.out:
-        write(asked.out, table, part="trainer-growth", title="A training step as it grows")
+        scratch = Path(folder)
+        if {"rows", "tokens"} & set(asked.parts):
+            report(asked, growing(asked, scratch), part="trainer-growth", title="A training step as it grows")
+        if "many" in asked.parts:
+            small = worlds.make(scratch / "nano", "nano", "full", prompt_tokens=4)
+            text = many(small, scratch, steps=asked.many_steps) + "\n"
+            report(asked, text, part="trainer-many-steps", title="Many training steps in one process")
 
 
 if __name__ == "__main__":
