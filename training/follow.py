@@ -22,6 +22,7 @@ from training.rlhf.rundir import RunDir, read_events
 Event = dict[str, Any]
 
 PACE_STEPS = 20
+FOLLOWED = ("step", "total_steps", "seconds_left", "warnings", "summary", "memory", "error", "events_offset")
 
 
 def follow(run: Run) -> list[Event]:
@@ -41,7 +42,7 @@ def follow(run: Run) -> list[Event]:
         if run.seconds_left is None and run.step < run.total_steps:
             run.seconds_left = estimate_seconds_left(run)
         run.events_offset = offset
-        run.save(update_fields=["step", "total_steps", "seconds_left", "warnings", "summary", "error", "events_offset"])
+        run.save(update_fields=FOLLOWED)
     return events
 
 
@@ -92,6 +93,8 @@ def _keep_state(run: Run, events: Sequence[Event]) -> None:
                 run.seconds_left = event.get("seconds_left")
             case "warning" if event["message"] not in run.warnings:  # a resumed trainer warns again
                 run.warnings = [*run.warnings, event["message"]]
+            case "memory":  # of a run's last life, which did most of it or all
+                run.memory = {"peak": event["peak"], "estimated": event["estimated"]}
             case "done":
                 run.summary = event["summary"]
                 run.seconds_left = None

@@ -14,14 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
 from training import fresh_labels, over_optimisation, spreads
-from training.actions import trainer_config
 from training.diffs import WordDiff, word_diff
 from training.doctor import Finding, examine
 from training.models import ModelVersion, Run, Sample, Snapshot
 from training.reward_report import RewardReport
 from training.rlhf.config import KINDS, describe
-from training.rlhf.memory import estimate
 from training.rlhf.rundir import RunDir
+from training.run_memory import RunMemory, memory_of
 from training.templatetags.figures import figure
 
 LOG_BYTES = 64_000
@@ -185,8 +184,8 @@ class RunPage:
         return [setting for setting in self.settings if setting.is_changed]
 
     @functools.cached_property
-    def memory(self) -> list[tuple[str, int]]:
-        return memory_needed(self.run)
+    def memory(self) -> RunMemory:
+        return memory_of(self.run)
 
     @property
     def default_settings(self) -> list[Setting]:
@@ -235,24 +234,6 @@ class PromptSamples:
         if self.newest.reward is None or self.first.reward is None:
             return None
         return self.newest.reward - self.first.reward
-
-
-def memory_needed(run: Run) -> list[tuple[str, int]]:
-    """(what for, bytes at most) of a run's memory by its settings; nothing where its models are not here."""
-    try:
-        needed = estimate(trainer_config(run))
-    except ValueError:  # a setting of an older version; the run itself says so
-        return []
-    if needed is None:
-        return []
-    parts = [
-        (_("weights"), needed.weights),
-        (_("optimizer"), needed.optimizer),
-        (_("gradients"), needed.gradients),
-        (_("activations"), needed.activations),
-        (_("sampling"), needed.sampling),
-    ]
-    return [(_("all, at its peak"), needed.total), *(part for part in parts if part[1])]
 
 
 def tail(path: Path, *, num_bytes: int = LOG_BYTES) -> list[str]:

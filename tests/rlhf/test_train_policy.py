@@ -151,7 +151,7 @@ def test_the_reward_rises(finished):
 
 
 def test_what_the_run_leaves(finished, models):
-    kinds = [event["type"] for event in events_of(finished)]
+    kinds = [event["type"] for event in events_of(finished) if event["type"] != "memory"]  # told on Linux alone
     assert kinds[0] == "sample" and kinds[-2:] == ["artifact", "done"]
     samples = events_of(finished, "sample")
     assert [event["step"] for event in samples] == [0, 5, 10]

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from django.template.loader import render_to_string
 
 from training.follow import follow
 from training.models import Metric, ModelVersion, Run, Sample
 from training.rlhf.rundir import RunDir
+from training.run_memory import memory_of
 
 ITEM = {"prompt_id": "3", "prompt": [{"role": "user", "content": "Hi"}], "num_tokens": 2, "ended": True}
 
@@ -167,3 +169,17 @@ def test_a_taken_name_gets_a_number(run: Run, folder: RunDir, nano_policy: Path)
     write_a_life(folder, nano_policy)
     follow(run)
     assert ModelVersion.objects.get(run=run).name == f"reward-{run.pk}-2"
+
+
+def test_the_memory_of_the_last_life_stands_beside_what_was_estimated(run: Run, folder: RunDir) -> None:
+    with folder.open_events() as events:
+        events.memory(peak=900, estimated=1000)
+    follow(run)
+    assert memory_of(Run.objects.get()).apart == 0
+    for peak, apart, words in ((1300, 30, "It took 30 % more"), (600, -40, "It took 40 % less")):
+        with folder.open_events() as events:
+            events.memory(peak=peak, estimated=1000)
+        follow(run)
+        found = memory_of(Run.objects.get())
+        assert (found.taken, found.estimated, found.apart) == (peak, 1000, apart)
+        assert words in render_to_string("training/_memory.html", {"memory": found})

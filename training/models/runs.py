@@ -198,6 +198,7 @@ class Run(models.Model):
     )
     warnings = models.JSONField(default=list, blank=True)
     summary = models.JSONField(default=dict, blank=True, help_text="What the `done` event reported.")
+    memory = models.JSONField(default=dict, blank=True, help_text="What the `memory` event reported, in bytes.")
 
     objects = RunQuerySet.as_manager()
 

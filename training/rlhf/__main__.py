@@ -21,7 +21,7 @@ from typing import Any, Literal, TextIO
 
 from training.rlhf.config import KINDS, Config, TrainingConfig
 from training.rlhf.launch import end_with_parent, is_launched, launch, note_end, rank
-from training.rlhf.memory import available, refuse_too_large
+from training.rlhf.memory import Encodes, Estimate, available, needed_by, refuse_too_large
 from training.rlhf.rundir import (
     EXIT_DONE,
     EXIT_INTERRUPTED,
@@ -203,17 +203,50 @@ def _free_memory(config: Config) -> int | None:
     return None if free is None else free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def _encoder(config: Config) -> Encodes | None:
+    """How the run will encode its data; None where that cannot be had, of which the run itself speaks."""
+    from training.rlhf.data import Encoder  # noqa: PLC0415
+    from training.rlhf.model import load_tokenizer  # noqa: PLC0415
+
+    if not isinstance(config, TrainingConfig):
+        return None
+    try:
+        return Encoder(
+            load_tokenizer(config.model, config.revision),
+            max_prompt_tokens=config.max_prompt_tokens,
+            max_response_tokens=config.max_response_tokens,
+        )
+    except ValueError:
+        return None
+
+
 def _run(kind: str, config: Config, run: RunDir, events: EventLog, stop: StopCheck) -> dict[str, Any]:
     """The loop of the kind, with the other processes where there are several, and with the boards."""
-    refuse_too_large(config, run, free=_free_memory(config), device=_device(config))
+    needed, free = needed_by(config, run, device=_device(config), encoder=_encoder(config)), _free_memory(config)
+    if needed is not None and free is not None:
+        refuse_too_large(needed, free=free)
     trainer = _trainer(kind, config)
     from training.rlhf.boards import boards  # noqa: PLC0415 - loads torch, as trainers do
     from training.rlhf.distributed import agreed, joined  # noqa: PLC0415
+    from training.rlhf.peak import Peak  # noqa: PLC0415
 
     if is_launched() and not isinstance(config, TrainingConfig):
         raise ValueError(f"a {kind} run works in one process: start it without torchrun.")
     with joined(config.device), nullcontext() if rank() else boards(run, config, events):
-        return trainer(config, run, events, agreed(stop))
+        peak = Peak(_device(config))
+        try:
+            summary = trainer(config, run, events, agreed(stop))
+        except Stopped:
+            _say_memory(events, taken=peak.num_bytes(), needed=needed)
+            raise
+        _say_memory(events, taken=peak.num_bytes(), needed=needed)
+        return summary
+
+
+def _say_memory(events: EventLog, *, taken: int | None, needed: Estimate | None) -> None:
+    """What was taken, beside what was expected; nothing of a kind that nobody estimates, or where nobody can tell."""
+    if needed is not None and taken is not None:
+        events.memory(peak=taken, estimated=needed.total)
 
 
 class _errors_into:

@@ -1,19 +1,21 @@
 """How much memory a run will need: from its settings and the shapes of its models, before anything is loaded.
 
     needed = estimate(config, prompt_tokens=400, response_tokens=128)          None where a model lies on a hub
-    refuse_too_large(config, run, free=available(), device="cpu")
+    refuse_too_large(needed, free=available())
 
 Weights, gradients and Adam's two moments are float32. What a pass keeps for the backward pass is counted from the
 layers of a Llama (7·d + 2·d_kv + 4·d_ff numbers a token and layer, as autograd saves them, and 4·d_ff while one layer
-goes back); other architectures come near it. Live bytes, within 20 % of what runs take (tests/rlhf/test_memory.py);
-glibc's allocator keeps up to as much again as holes, unless MALLOC_MMAP_THRESHOLD_ tells it to give them back, which
-costs time. Standard library only: a web page asks without loading torch.
+goes back); other architectures come near it. The live bytes, and on a CPU with what is held beside them the resident
+ones that a person sees, are each within 20 % of what runs take (tests/rlhf/test_memory.py). Standard library only: a
+web page asks without loading torch.
 """
 
+import contextlib
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from training.rlhf.config import (
     Config,
@@ -34,6 +36,11 @@ LOGITS_KEPT, LOGITS_PIECE = 2**29, 2**26
 """As training.rlhf.heads keeps them."""
 HEADS_KEEP = 10
 """Hidden layers of the heads of an ilql run that are in memory at once, gradients included."""
+LOADED_LATE = 30 * 2**20
+"""Bytes on a CPU that libraries take with their first model, beside what they took when they were loaded."""
+HOLES = 0.2
+"""Freed memory that glibc keeps, by the activations: with this share every kind and size that was measured takes what
+is estimated to within 20 % (docs/training.md). No setting gives it back without costing time."""
 BYTES_A_TOKEN = 4
 """Of text, about; for data that nobody has encoded yet."""
 
@@ -48,11 +55,18 @@ class Estimate(NamedTuple):
     """Of the largest micro-batch, with its logits, and with the gradients of those before it."""
     sampling: int
     """Keys, values and logits while answers are written."""
+    held: int
+    """What the process keeps beside."""
+
+    @property
+    def live(self) -> int:
+        """Gradients grow as activations go, and nothing is sampled while the model learns."""
+        return self.weights + self.optimizer + max(self.gradients, self.activations, self.sampling)
 
     @property
     def total(self) -> int:
-        """Gradients grow as activations go, and nothing is sampled while the model learns."""
-        return self.weights + self.optimizer + max(self[2:])
+        """What a person sees the process take."""
+        return self.live + self.held
 
 
 def estimate(
@@ -71,7 +85,8 @@ def estimate(
     prompt = min(prompt_tokens or config.max_prompt_tokens, config.max_prompt_tokens)
     response = min(response_tokens or config.max_response_tokens, config.max_response_tokens)
     learning = sum(numbers_learned(shape, config) for shape in trained)
-    kept = activations(config, trained, prompt=prompt, response=response, device=device)
+    of_each = activations(config, trained, prompt=prompt, response=response, device=device)
+    kept = sum(of_each) if side_by_side(config, device) else max(of_each)
     of_a_pass = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
     if of_a_pass < tokens_of_a_step(config, trained[0], prompt=prompt, response=response):
         kept += NUMBER * learning  # the gradients of the passes before
@@ -81,6 +96,7 @@ def estimate(
         gradients=NUMBER * learning,
         activations=kept,
         sampling=sampling(config, trained[0], tokens=prompt + response, response=response),
+        held=LOADED_LATE + int(HOLES * sum(of_each)) if device == "cpu" else 0,
     )
 
 
@@ -136,10 +152,13 @@ def rows_of_a_step(config: TrainingConfig) -> int:
     return min(whole, size or whole)
 
 
-def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> int:
-    """Bytes that the largest micro-batch keeps for its backward pass, logits included; policy and value model come
-    one after the other, or side by side where a CPU has two threads for them (training.rlhf.beside).
-    """
+def side_by_side(config: TrainingConfig, device: str) -> bool:
+    """Whether policy and value model pass at the same time, each with a thread (training.rlhf.beside)."""
+    return device == "cpu" and config.num_threads != 1 and config.processes == 1
+
+
+def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> list[int]:
+    """Bytes that the largest micro-batch keeps for its backward pass, logits included, of each model that learns."""
     tokens = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
     size = NUMBER if config.dtype == "float32" else 0.75 * NUMBER  # norms, gates and sums stay float32
     kept = []
@@ -153,10 +172,8 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
             whole = shape.num_layers * shape.width + attention + 2 * feed_forward
         cast = 0 if config.dtype == "float32" else NUMBER // 2 * shape.num_weights  # that autocast keeps for a pass
         kept.append(int(tokens * whole * size) + cast)
-    own = kept[0] + logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
-    if device == "cpu" and config.num_threads != 1 and config.processes == 1:
-        return own + sum(kept[1:])
-    return max([own, *kept[1:]])
+    kept[0] += logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
+    return kept
 
 
 def tokens_of_a_step(config: TrainingConfig, shape: Shape, *, prompt: int, response: int) -> int:
@@ -196,20 +213,48 @@ def sampling(config: TrainingConfig, shape: Shape, *, tokens: int, response: int
     return config.rollout_batch_size * (cache + shape.vocabulary * (NUMBER + 3 * 8)) + summed
 
 
-def longest(run: RunDir) -> tuple[int, int]:
-    """(prompt, response) tokens of the longest in the run's data, about: by their bytes, before they are encoded."""
-    prompt = response = 0
+class Encodes(Protocol):
+    """What tells how many tokens a text has: training.rlhf.data.Encoder."""
+
+    def prompt(self, messages: list[dict[str, str]]) -> list[int]: ...
+
+    def response(self, text: str) -> list[int]: ...
+
+
+class Longest(NamedTuple):
+    """By their bytes, of all in a run's data."""
+
+    messages: list[dict[str, str]]
+    response: str
+
+    def num_tokens(self, encoder: Encodes | None) -> tuple[int, int]:
+        """(prompt, response): as the model reads them, or about, by their bytes, where nobody encodes them."""
+        if encoder is not None:
+            with contextlib.suppress(
+                ValueError, KeyError, TypeError
+            ):  # whoever encodes all data says what is wrong with it
+                return len(encoder.prompt(self.messages)), len(encoder.response(self.response))
+        return size_of(self.messages) // BYTES_A_TOKEN + 1, len(self.response.encode()) // BYTES_A_TOKEN + 1
+
+
+def size_of(messages: Sequence[Mapping[str, str]]) -> int:
+    return sum(len(str(turn["content"]).encode()) for turn in messages)
+
+
+def longest(run: RunDir) -> Longest:
+    """The longest prompt and the longest response in the run's data."""
+    messages: list[dict[str, str]] = []
+    response = ""
     for path in (run.preferences, run.prompts, run.demonstrations):
         for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
             try:
                 line = json.loads(text)
-                turns = line.get("prompt") or line.get("messages") or []
-                prompt = max(prompt, sum(len(str(turn["content"]).encode()) for turn in turns))
+                messages = max(messages, line.get("prompt") or line.get("messages") or [], key=size_of)
                 answers = [str(line.get(name) or "") for name in ("response", "response_a", "response_b")]
-                response = max(response, *(len(answer.encode()) for answer in answers))
+                response = max(response, *answers, key=lambda answer: len(answer.encode()))
             except (ValueError, AttributeError, KeyError, TypeError):
                 continue  # whoever reads the data for the run says what is wrong with it
-    return prompt // BYTES_A_TOKEN + 1, response // BYTES_A_TOKEN + 1
+    return Longest(messages, response)
 
 
 def available() -> int | None:
@@ -229,15 +274,17 @@ def available() -> int | None:
         return free
 
 
-def refuse_too_large(config: Config, run: RunDir, *, free: int | None, device: str) -> None:
-    """ValueError with a sentence when the run would not fit. free: bytes on the device, for all processes of the run;
-    None where nobody knows.
-    """
-    prompt, response = longest(run)
+def needed_by(config: Config, run: RunDir, *, device: str, encoder: Encodes | None = None) -> Estimate | None:
+    """What a run needs with the data in its folder; None where nobody can tell."""
+    prompt, response = longest(run).num_tokens(encoder)
     # a policy writes as much as it may, whatever the data holds
     response = 0 if isinstance(config, PolicyConfig) else response
-    needed = estimate(config, device=device, prompt_tokens=prompt, response_tokens=response)
-    if needed is None or free is None or needed.total <= free:
+    return estimate(config, device=device, prompt_tokens=prompt, response_tokens=response)
+
+
+def refuse_too_large(needed: Estimate, *, free: int) -> None:
+    """ValueError with a sentence when the run would not fit. free: bytes on the device, for one process of the run."""
+    if needed.total <= free:
         return
     parts = {name: getattr(needed, name) for name in ("activations", "sampling", "gradients")}
     largest = max(parts, key=lambda name: parts[name])

@@ -234,6 +234,10 @@ class EventLog:
         """Steps after this one are written again, with the same values."""
         self._append("resumed", step=step)
 
+    def memory(self, *, peak: int, estimated: int) -> None:
+        """Bytes of one process beside its libraries: taken at most, and expected before."""
+        self._append("memory", peak=peak, estimated=estimated)
+
     def done(self, *, status: Literal["succeeded", "cancelled"], summary: Mapping[str, Any]) -> None:
         self._append("done", status=status, summary=dict(summary))
 

@@ -17,7 +17,7 @@ from training.durations import expected
 from training.forms import RunForm
 from training.loop import Loop
 from training.models import Run, RunMail, Sweep
-from training.reports import memory_needed
+from training.run_memory import memory_of
 from training.tasks import execute_run
 from training.views.requests import (
     PersonRequest,
@@ -117,7 +117,7 @@ def needs_of(form: RunForm) -> dict[str, Any]:
     if not form.is_valid():
         return {}
     run = Run(project=form.project, **asked_for(form))
-    return {"expected": expected(run), "memory": memory_needed(run)}
+    return {"expected": expected(run), "memory": memory_of(run)}
 
 
 def asked_for(form: RunForm) -> dict[str, Any]:
