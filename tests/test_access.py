@@ -8,7 +8,6 @@ address, from whomever, may end in an error of ours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,10 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from tests.access_world import PEOPLE, Expected, World, make_people, make_world
+from tests.access_world import PEOPLE, Expected, World, make_world
+from tests.kept_world import made, world
+
+__all__ = ["made", "world"]
 
 NEVER_SHOWN = ("import first", "import second", "zebra")
 """Who wrote the answers, what others said of them, why a gold answer is right: an annotator receives none of these."""
@@ -226,12 +228,6 @@ def names(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterato
             yield prefix + pattern.name
         elif pattern.app_name not in {"admin", "ninja"}:
             yield from names(pattern.url_patterns, f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix)
-
-
-@pytest.fixture
-def world(db: None, settings: Any, tmp_path: Path) -> World:
-    settings.UPLOADS_DIR = tmp_path
-    return make_world(make_people())
 
 
 def test_every_address_says_who_may_come() -> None:
