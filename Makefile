@@ -4,6 +4,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+# A file to a process, in the order of tests/conftest.py; each process has its own database server and Chromium.
+SIDE_BY_SIDE = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export OMP_WAIT_POLICY = passive
 
 .PHONY: run test lint types bench bench-peers bench-loop bench-rounds starter-model screenshots
@@ -13,8 +15,8 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.browser.install
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore=tests/browser
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/browser
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/browser
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

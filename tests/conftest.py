@@ -7,6 +7,19 @@ import pytest
 
 from tests import isolation
 
+LONGEST = (
+    *("browser/test_accessibility.py", "browser/test_thread.py", "browser/test_loop_pages.py", "browser/test_chat.py"),
+    *("browser/test_foreign_text.py", "test_access.py", "rlhf/test_policy_step.py", "rlhf/test_memory.py"),
+    *("rlhf/test_kill.py", "rlhf/test_distributed.py", "rlhf/test_train_policy.py", "rlhf/test_train_ilql.py"),
+)
+"""Files that take long. Where tests run side by side, a file to a process, they come first: one that came last would be
+waited for while the other processes have nothing left to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {isolation.REPO / "tests" / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+
 
 def pytest_configure() -> None:
     """What `make run` does at every start: pages are tested in every language."""

@@ -2,6 +2,7 @@
 
 Run apart from the other tests (`pytest tests/browser`): Playwright keeps an event loop in the main thread, in which
 Django refuses the database unless DJANGO_ALLOW_ASYNC_UNSAFE is set; it is set here only, while the browser lives.
+Side by side (-n 2), each process has a Chromium, pages and a database of its own.
 """
 
 import os
