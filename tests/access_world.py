@@ -6,9 +6,10 @@ import datetime
 import io
 import uuid
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
@@ -75,6 +76,8 @@ class World:
     token: ApiToken
     invited: actions.Invited
     leaver: Membership
+    logins: dict[str, str] = field(default_factory=dict)
+    """The keys of the sessions that are open already; whoever has none logs in at each question."""
 
     def parts(self) -> dict[str, tuple[str, Any]]:
         """The parts of addresses: the word in `needs` to the name in the address and the value."""
@@ -126,9 +129,16 @@ class World:
 
     def browser(self, person: str, *, checks_csrf: bool = False) -> Client:
         client = Client(enforce_csrf_checks=checks_csrf)
-        if person != "nobody":
+        if person in self.logins:
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.logins[person]
+        elif person != "nobody":
             client.force_login(self.people[person])
         return client
+
+    def log_everybody_in(self) -> None:
+        """To log in costs more than most of what is asked then."""
+        for person in self.people:
+            self.logins[person] = self.browser(person).cookies[settings.SESSION_COOKIE_NAME].value
 
     def ask(self, person: str, path: str, method: str = "get") -> tuple[int, str]:
         """Status, and all that came: the page and where it sends one."""

@@ -31,6 +31,7 @@ def made(
         around.__enter__()
         with override_settings(UPLOADS_DIR=uploads):
             world = make_world(make_people())
+            world.log_everybody_in()
     yield world, uploads
     with django_db_blocker.unblock():
         transaction.set_rollback(True)
