@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from annotation.intake import Format, ImportReport, Options, Place, read_file
 from annotation.intake.content import lock
 from annotation.intake.files import FileType
-from annotation.intake.importing import Batches, CreateTasks, announce_finished, settle, take_in
+from annotation.intake.importing import Batches, CreateTasks, ahead, announce_finished, settle, take_in
 from annotation.models import AuditEntry, Import, ImportProblem, Project, User, Verb
 from annotation.uploads import keep, path_of
 
@@ -94,12 +94,13 @@ def _go_on(row: Import, *, by: User | None, until: float) -> None:
     is_over = True
     with _file_of(row) as file:
         records = read_file(file, cast(FileType, row.file_type), Place(row.offset, row.line))
-        for batch in Batches(row.project, records, options):
-            take_in(row.project, batch, report, options, by=by)
-            row.offset, row.line = min(batch.after.offset, row.size), batch.after.line
-            if time.monotonic() > until:
-                is_over = row.offset >= row.size
-                break
+        with contextlib.closing(ahead(Batches(row.project, records, options))) as batches:
+            for batch in batches:
+                take_in(row.project, batch, report, options, by=by)
+                row.offset, row.line = min(batch.after.offset, row.size), batch.after.line
+                if time.monotonic() > until:
+                    is_over = row.offset >= row.size
+                    break
     settle(report)
     for name in COUNTS:
         setattr(row, name, getattr(row, name) + getattr(report, name))

@@ -9,7 +9,7 @@ import contextvars
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
@@ -203,8 +203,11 @@ class Batches:
         return entries
 
 
-def ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same, each made in a thread while the one before it is at work: reading and writing share the time."""
+def ahead(batches: Iterable[Batch]) -> Generator[Batch]:
+    """The same, each made in a thread while the one before it is at work: reading and writing share the time.
+
+    Close it before the file that it reads.
+    """
     context = contextvars.copy_context()  # the language of the sentences
     coming = iter(batches)
 
