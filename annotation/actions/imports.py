@@ -101,9 +101,9 @@ def _go_on(row: Import, *, by: User | None, until: float) -> None:
                 if time.monotonic() > until:
                     is_over = row.offset >= row.size
                     break
-    settle(report)
     for name in COUNTS:
         setattr(row, name, getattr(row, name) + getattr(report, name))
+    settle(row.num_tasks if is_over else report.num_tasks, is_over=is_over)
     row.num_problems += len(report.errors)
     ImportProblem.objects.bulk_create(
         ImportProblem(of=row, line=error.line, sentence=error.sentence) for error in report.errors

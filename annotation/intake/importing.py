@@ -121,7 +121,7 @@ def import_records(
         with transaction.atomic():
             lock(project)
             take_in(project, batch, report, options, by=by)
-    settle(report)
+    settle(report.num_tasks)
     report.errors.sort(key=lambda error: error.line)
     announce_finished(project, report, num_bad=len(report.errors))
     logger.info(
@@ -147,9 +147,16 @@ def announce_finished(project: Project, came_in: ImportReport | Import, *, num_b
     )
 
 
-def settle(report: ImportReport) -> None:
-    if report.num_tasks >= MANY_TASKS:
-        with connection.cursor() as cursor:
+def settle(num_tasks: int, *, is_over: bool = True) -> None:
+    """Tell the database of so many new tasks, which takes it a third of a second.
+
+    While a file is still coming in, only where they are a tenth of all, as PostgreSQL would by itself a minute later.
+    """
+    if num_tasks < MANY_TASKS:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE oid = 'annotation_task'::regclass")
+        if is_over or num_tasks * 10 >= cursor.fetchone()[0]:
             cursor.execute("ANALYZE annotation_task, annotation_assignment")
 
 

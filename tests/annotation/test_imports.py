@@ -14,6 +14,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from annotation.actions import add_webhook, publish_guidelines
@@ -211,6 +212,18 @@ class TestSteps:
         after = take_step(row.pk, by=carol)
         assert (after.status, after.problems.get().sentence[:28]) == ("done", "The file is gone from the se")
 
+    def test_many_new_tasks_are_analysed(self, row: Import, carol: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where they are a tenth of all, and at the end."""
+        monkeypatch.setattr(importing, "MANY_TASKS", 5)
+        told = []
+        connection.cursor().execute("ANALYZE annotation_task")
+        for num_lines, seconds in ((60, 0), (5, 0), (60, 60)):
+            monkeypatch.setattr(importing, "BATCH", num_lines)
+            with CaptureQueriesContext(connection) as queries:
+                now = take_step(row.pk, by=carol, seconds=seconds)
+            told.append((now.status, any("ANALYZE" in query["sql"] for query in queries)))
+        assert told == [("running", True), ("running", False), ("done", True)]
+
     def test_queries_do_not_grow_with_the_lines(
         self, row: Import, carol: User, django_assert_max_num_queries: DjangoAssertNumQueries
     ) -> None:
@@ -256,7 +269,8 @@ def test_a_step_keeps_nobody_waiting_but_other_content(
     start_import(row.pk, by=carol, format="auto")
     is_held, may_end, steps = threading.Event(), threading.Event(), []
 
-    def settle(_report: object) -> None:
+    def settle(_num_tasks: int, *, is_over: bool) -> None:
+        assert is_over
         is_held.set()
         may_end.wait(30)
 
