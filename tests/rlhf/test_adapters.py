@@ -11,10 +11,12 @@ from safetensors.torch import load_file
 from tests.rlhf.nano import events_of, make_run, preference_lines, save_nano_policy, train, user
 from training.rlhf.adapters import AdaptedReward, on_trunk_of, save_adapters, trunk_hash
 from training.rlhf.config import PolicyConfig
-from training.rlhf.data import pad_rows
+from training.rlhf.data import Encoded, pad_rows
 from training.rlhf.heads import trunk_of
 from training.rlhf.model import adapters_off, add_lora, load_policy, load_scalar, load_tokenizer, new_scalar, read_about
 from training.rlhf.rundir import RunDir, Stopped
+from training.rlhf.sampling import given_responses
+from training.rlhf.scoring import Scorer
 from training.rlhf.train_policy import load_actors, train_policy
 
 CPU = torch.device("cpu")
@@ -120,6 +122,27 @@ def test_to_the_last_digits_before_the_weights_are_rounded(nano_policy, tmp_path
     for model in (reward, policy, shared):
         model.double()
     torch.testing.assert_close(shared.score(*batch), reward.score(*batch), atol=1e-12, rtol=0)
+
+
+def test_several_threads_may_ask_it_at_once(reward_run):
+    """Adapters are at work or not for the whole model: one thread that is done must not switch off another's."""
+    folder = reward_run.read_config("reward").model
+    policy, tokenizer = adapted_policy(Path(folder)), load_tokenizer(folder)
+    shared = on_trunk_of(policy, str(reward_run.artifact), name="reward")
+    assert shared is not None
+    scorer = Scorer(shared, tokenizer, tokenizer, PolicyConfig(max_prompt_tokens=64), batch_size=4)
+    rows = [Encoded(ROWS[0], [*ROWS[1][:length], 0]) for length in range(1, len(ROWS[1]) + 1)] * 8
+    responses = given_responses(rows, stop_id=0, device=CPU)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for num_threads in (1, 2):
+            torch.set_num_threads(num_threads)
+            found.append(scorer([user("hello")] * len(rows), responses))
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=0)
+    assert float(found[0].std()) > 0.01
 
 
 def test_neither_disturbs_the_other(reward_run):

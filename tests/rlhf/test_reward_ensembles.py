@@ -14,7 +14,7 @@ from training.rlhf.config import PolicyConfig, RewardConfig
 from training.rlhf.data import pad_rows
 from training.rlhf.held_out import score_rows
 from training.rlhf.losses import preference_loss
-from training.rlhf.model import load_scalar, new_scalar, precision, with_one_head
+from training.rlhf.model import load_scalar, new_scalar, with_one_head
 from training.rlhf.pairs import EncodedPair, read_pairs, resample_counts
 from training.rlhf.rundir import RunDir
 from training.rlhf.scoring import together
@@ -71,7 +71,7 @@ def test_each_head_learns_by_the_prompts_it_has_drawn(nano_policy):
         for i in range(8)
     ]
     config = RewardConfig(heads=3, seed=5)
-    loss, _ = accumulate_gradient(model, pairs, config, context=precision(CPU, "float32"))
+    loss, _ = accumulate_gradient(model, pairs, config)
     counts = resample_counts([pair.prompt_id for pair in pairs], num_heads=3, seed=5)
     assert counts[0] == counts[1] and len({tuple(of_pair) for of_pair in counts}) > 1
     a, b = (score_rows(model, [getattr(pair, side) for pair in pairs]) for side in ("tokens_a", "tokens_b"))
@@ -191,7 +191,7 @@ def test_a_ranking_is_read_once_a_response_and_counts_once(micro_batch_size):
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(1)).tolist()
     model = Counting(scores)
     config = RewardConfig(micro_batch_size=micro_batch_size)
-    loss, _ = accumulate_gradient(model, [pairs[i] for i in order], config, context=precision(CPU, "float32"))
+    loss, _ = accumulate_gradient(model, [pairs[i] for i in order], config)
     assert model.rows == 6 and model.passes == (1 if micro_batch_size == 0 else 2)
     value = torch.tensor(scores, dtype=torch.float64, requires_grad=True)
     ranked = torch.stack([preference_loss(value[a], value[b]) for a, b in

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from training.rlhf.config import RewardConfig
 from training.rlhf.held_out import score_pairs
-from training.rlhf.model import load_scalar, precision
+from training.rlhf.model import load_scalar
 from training.rlhf.optimizer import learning_rate_at, make_optimizer, take_step
 from training.rlhf.pairs import EncodedPair
 from training.rlhf.train_reward import accumulate_gradient
@@ -43,7 +43,7 @@ def test_scores_loss_and_gradient(oracle, golden, case):
         scores = torch.cat(score_pairs(model, pairs)).squeeze(1)
     assert torch.allclose(scores, tensors[f"{case}/out/logits"][:, 0], atol=1e-5)
     config = RewardConfig(centering=cases[case]["config"]["center_rewards_coefficient"] or 0, micro_batch_size=2)
-    loss, values = accumulate_gradient(model, pairs, config, context=precision(CPU, "float32"))
+    loss, values = accumulate_gradient(model, pairs, config)
     assert loss == pytest.approx(scalars["out/loss"], abs=1e-5)
     assert values["train/accuracy"] == scalars["out/metric.accuracy"]
     assert torch.allclose(model.head.weight.grad, tensors[f"{case}/out/grad_score"], atol=1e-5)
@@ -66,7 +66,7 @@ def test_three_steps_of_training(oracle, golden):
     smallest = {name: torch.full_like(weight, torch.inf) for name, weight in model.inner.named_parameters()}
     for step in range(3):
         pairs = encoded(tensors, f"reward_train3/in/s{step}.")
-        loss, _ = accumulate_gradient(model, pairs, config, context=precision(CPU, "float32"))
+        loss, _ = accumulate_gradient(model, pairs, config)
         assert loss == pytest.approx(case["scalars"][f"out/s{step}.loss"], rel=2e-5)
         for name, weight in model.inner.named_parameters():
             smallest[name] = torch.minimum(smallest[name], weight.grad.abs())

@@ -11,7 +11,7 @@ from tests.rlhf.nano import events_of, make_run, preference_lines, save_nano_gpt
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import Encoder, PreferencePair
 from training.rlhf.held_out import score_rows
-from training.rlhf.model import load_scalar, load_tokenizer, new_scalar, precision, read_about
+from training.rlhf.model import load_scalar, load_tokenizer, new_scalar, read_about
 from training.rlhf.pairs import EncodedPair, encode_pair, read_pairs
 from training.rlhf.rundir import Stopped, write_jsonl
 from training.rlhf.train_reward import accumulate_gradient, train_reward
@@ -211,7 +211,7 @@ def test_micro_batches_and_padding_leave_the_gradient_alone(tmp_path, micro_batc
     for size in (0, micro_batch_size):
         config = RewardConfig(micro_batch_size=size, centering=0.01, label_smoothing=0.1)
         model.zero_grad()
-        loss, _ = accumulate_gradient(model, pairs_of_unequal_lengths(), config, context=precision(CPU, "float32"))
+        loss, _ = accumulate_gradient(model, pairs_of_unequal_lengths(), config)
         losses.append(loss)
         gradients.append({name: weight.grad.clone() for name, weight in model.named_parameters()})
     assert losses[0] == pytest.approx(losses[1], abs=1e-12)
@@ -247,5 +247,5 @@ def test_golden_losses(settings, margin, expected):
     """Pairs (1.2, .5) and (.3, .9), the first always the better: numbers of five independent implementations."""
     model = FixedScores([1.2, 0.5, 0.3, 0.9])
     pairs = [EncodedPair((2 * i,), (2 * i + 1,), 1.0, margin, 1.0, f"p{i}", 1.0, 1, 1) for i in range(2)]
-    loss, _ = accumulate_gradient(model, pairs, RewardConfig(**settings), context=precision(CPU, "float32"))
+    loss, _ = accumulate_gradient(model, pairs, RewardConfig(**settings))
     assert loss == pytest.approx(expected, abs=1e-6)

@@ -55,6 +55,9 @@ class AdaptedReward(Scalar):
     def head(self) -> nn.Linear:
         return self._head
 
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        return adapters_of(self._policy[0], self._name)
+
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         with adapters_of(self._policy[0], self._name):
             return super().forward(tokens, mask)
@@ -103,8 +106,13 @@ def on_trunk_of(policy: nn.Module, folder: str, *, name: str) -> AdaptedReward |
 
 @contextlib.contextmanager
 def adapters_of(policy: nn.Module, name: str) -> Iterator[None]:
-    """Inside, the adapters of that name are at work, without gradient, and the policy's own are not."""
+    """Inside, the adapters of that name are at work, without gradient, and the policy's own are not. Within itself it
+    changes nothing, so several threads may pass through the model there.
+    """
     layers = [module for module in policy.modules() if isinstance(module, BaseTunerLayer)]
+    if all(layer.active_adapters == [name] for layer in layers):
+        yield
+        return
     for layer in layers:
         layer.set_adapter(name, inference_mode=True)
     try:

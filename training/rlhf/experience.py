@@ -26,7 +26,7 @@ from training.rlhf.advantages import (
     value_mask,
     whiten,
 )
-from training.rlhf.beside import beside
+from training.rlhf.beside import side_by_side
 from training.rlhf.config import PolicyConfig
 from training.rlhf.distributed import share, summed
 from training.rlhf.heads import Picked, ValueHead, head_of, picked_logprobs
@@ -99,12 +99,11 @@ class Experience(NamedTuple):
 
     def take(self, rows: Tensor) -> "Experience":
         """These rows, cut to their own longest."""
-        counts = self.value_mask[rows]
-        width = int(counts.sum(1).max())
+        responses, counts = cut_to(self.responses, self.value_mask, rows)
         return Experience(
-            self.responses.take(rows, width=width),
-            counts[:, :width],
-            *(grid[rows, :width] for grid in self[2:8]),
+            responses,
+            counts,
+            *(grid[rows, : counts.shape[1]] for grid in self[2:8]),
             *(column[rows] for column in self[8:]),
         )
 
@@ -118,8 +117,13 @@ def seeded(config: PolicyConfig, purpose: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(random.Random(f"{config.seed}/{purpose}/{step}").getrandbits(63))
 
 
-def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: int, is_packed: bool = False) -> Plan:
-    """A shuffled split of all rows into minibatches of one size, rows of like length together in a micro-batch."""
+def plan_pass(
+    responses: Responses, config: PolicyConfig, *, epoch: int, step: int, is_packed: bool = False, at_once: int = 1
+) -> Plan:
+    """A shuffled split of all rows into minibatches of one size, rows of like length together in a micro-batch.
+
+    at_once: micro-batches that are in memory together.
+    """
     lengths = responses.lengths().tolist()
     device = responses.tokens.device
     order = torch.randperm(len(lengths), generator=seeded(config, f"epoch {epoch}", step))
@@ -130,6 +134,7 @@ def plan_pass(responses: Responses, config: PolicyConfig, *, epoch: int, step: i
             length=lengths.__getitem__,
             device=device,
             is_packed=is_packed,
+            at_once=at_once,
         )
         for part in order.chunk(config.num_minibatches)
     )
@@ -176,6 +181,55 @@ def my_rows(piece: Tensor) -> tuple[Tensor, float]:
     return piece.new_tensor(mine.rows), mine.weight
 
 
+def cut_to(responses: Responses, counts: Tensor, rows: Tensor) -> tuple[Responses, Tensor]:
+    """These rows of responses and value mask, cut to their own longest."""
+    width = int(counts[rows].sum(1).max())
+    return responses.take(rows, width=width), counts[rows, :width]
+
+
+class Heard(NamedTuple):
+    """What all models say about a batch: (B, T) each, zero where a mask is False and in other processes' rows."""
+
+    logprobs: Tensor
+    ref_logprobs: Tensor
+    entropy: Tensor
+    values: Tensor
+
+
+def hear_all(actors: Actors, responses: Responses, counts: Tensor, config: PolicyConfig, *, step: int) -> Heard:
+    """Ask policy, value model and reference, by the pieces of the update's first pass. counts: (B, T) value mask."""
+    mask, own = responses.mask, actors.own_value
+    dtype = torch.promote_types(next(actors.policy.parameters()).dtype, torch.float32)
+    heard = Heard(*torch.zeros(4, *mask.shape, dtype=dtype, device=mask.device))
+
+    # a piece writes into rows of its own, so several may at the same time
+    def hear_piece(piece: Tensor) -> None:
+        rows, weight = my_rows(piece)
+        part, part_counts = cut_to(responses, counts, rows)
+        said = hear(actors, part, part_counts, config, with_entropy=True)
+        values = said.values if own is None else values_of(own, part, part_counts, config)
+        width = part_counts.shape[1]
+        heard.logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
+        heard.entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
+        if values is not None:
+            heard.values[rows, :width] = weight * as_grid(values, part_counts)
+
+    def hear_reference(piece: Tensor) -> None:
+        rows, weight = my_rows(piece)
+        part, part_counts = cut_to(responses, counts, rows)
+        with precision(mask.device, config.dtype):
+            logprobs = response_logprobs(reference, part, temperature=config.temperature)
+        heard.ref_logprobs[rows, : part_counts.shape[1]] = weight * as_grid(logprobs, part.mask)
+
+    with side_by_side(actors.policy, most=config.micro_batch_size) as workers:
+        plan = plan_pass(responses, config, epoch=0, step=step, is_packed=actors.is_packed, at_once=workers.count)
+        cut = [piece for minibatch in plan for piece in minibatch]
+        workers.read(hear_piece, cut)
+        with reference_policy(actors) as reference:
+            workers.read(hear_reference, cut)
+    return heard
+
+
 @torch.no_grad()
 def appraise(
     actors: Actors,
@@ -192,39 +246,21 @@ def appraise(
     baseline: the running mean of earlier rewards, for reinforce.
     """
     mask, counts = responses.mask, value_mask(responses.mask, score_at=config.score_at)
-    dtype = torch.promote_types(next(actors.policy.parameters()).dtype, torch.float32)
-    logprobs, ref_logprobs, entropy, values = torch.zeros(4, *mask.shape, dtype=dtype, device=mask.device)
-    plan = plan_pass(responses, config, epoch=0, step=step, is_packed=actors.is_packed)
-    with beside(mask.device, wanted=actors.own_value is not None) as second:
-        own = actors.own_value
-        of_own = second.submit(read_values, own, responses, counts, plan, config, like=values) if own else None
-        for piece in (piece for minibatch in plan for piece in minibatch):
-            rows, weight = my_rows(piece)
-            width = int(counts[rows].sum(1).max())
-            part, part_counts = responses.take(rows, width=width), counts[rows, :width]
-            said = hear(actors, part, part_counts, config, with_entropy=True)
-            with precision(mask.device, config.dtype), reference_policy(actors) as reference:
-                of_reference = response_logprobs(reference, part, temperature=config.temperature)
-            logprobs[rows, :width] = weight * as_grid(said.logprobs, part.mask)
-            entropy[rows, :width] = weight * as_grid(said.entropy, part.mask)
-            ref_logprobs[rows, :width] = weight * as_grid(of_reference, part.mask)
-            if said.values is not None:
-                values[rows, :width] = weight * as_grid(said.values, part_counts)
-        values = of_own.result() if of_own else values
-    for grid in (logprobs, ref_logprobs, entropy, values):
+    heard = hear_all(actors, responses, counts, config, step=step)
+    for grid in heard:
         summed(grid)  # of zeros and each process's own rows
 
-    scores = paid_scores(raw_scores.to(dtype), responses, config)
-    kl = kl_estimate(logprobs, ref_logprobs, config.kl_in_reward_estimator)
+    scores = paid_scores(raw_scores.to(heard.values.dtype), responses, config)
+    kl = kl_estimate(heard.logprobs, heard.ref_logprobs, config.kl_in_reward_estimator)
     coef = 0.0 if config.kl_in_loss else kl_coef
-    estimated = estimate(config, scores, kl, values, mask=mask, counts=counts, kl_coef=coef, baseline=baseline)
+    estimated = estimate(config, scores, kl, heard.values, mask=mask, counts=counts, kl_coef=coef, baseline=baseline)
     return Experience(
         responses=responses,
         value_mask=counts,
-        logprobs=logprobs,
-        ref_logprobs=ref_logprobs,
-        entropy=entropy,
-        values=values,
+        logprobs=heard.logprobs,
+        ref_logprobs=heard.ref_logprobs,
+        entropy=heard.entropy,
+        values=heard.values,
         advantages=estimated.advantages,
         returns=estimated.returns,
         raw_scores=raw_scores,
@@ -277,20 +313,6 @@ def estimate(
     if config.whiten_advantages and config.algorithm != "reinforce":
         advantages = whiten(advantages, mask, variance=config.advantage_variance)
     return Advantages(advantages, estimated.returns)
-
-
-@torch.no_grad()
-def read_values(
-    value: ScalarModel, responses: Responses, counts: Tensor, plan: Plan, config: PolicyConfig, *, like: Tensor
-) -> Tensor:
-    """(B, T) what a value model of its own says, as `like`; zero where a mask is False and in other processes' rows."""
-    values = torch.zeros_like(like)
-    for piece in (piece for minibatch in plan for piece in minibatch):
-        rows, weight = my_rows(piece)
-        width = int(counts[rows].sum(1).max())
-        part, part_counts = responses.take(rows, width=width), counts[rows, :width]
-        values[rows, :width] = weight * as_grid(values_of(value, part, part_counts, config), part_counts)
-    return values
 
 
 def values_of(value: ScalarModel, responses: Responses, counts: Tensor, config: PolicyConfig) -> Tensor:

@@ -4,12 +4,13 @@ standard deviation, temperature.
 What the numbers are stands in measures.py; this file asks the model for its scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from training.rlhf.beside import side_by_side
 from training.rlhf.data import pad_rows
 from training.rlhf.measures import ScoredPair, accuracy, calibrated, held_out_report
 from training.rlhf.model import ScalarModel
@@ -68,7 +69,7 @@ def measure(model: ScalarModel, pairs: Sequence[EncodedPair], *, context: torch.
     """The report of measures.held_out_report on these pairs; of several heads also how far they disagree."""
     scored: list[ScoredPair] = []
     of_heads: list[Tensor] = []
-    for chosen, scores in _in_passes(model, pairs, context=context):
+    for chosen, scores in score_in_passes(model, pairs, context=context):
         scored += scored_pairs(chosen, scores.difference)
         of_heads.append(scores.a - scores.b)
     report = held_out_report(scored)
@@ -101,17 +102,20 @@ def normalise(model: ScalarModel, references: Sequence[Sequence[int]], *, contex
     Heads learn on one scale but each from a zero of its own: their means are taken out one by one, and the standard
     deviation, of the mean of the heads, is shared.
     """
-    scores: list[Tensor] = []
-    with torch.no_grad(), context:
-        for piece in packed_pieces(
+
+    def scores_of(piece: list[int]) -> Tensor:
+        return score_rows(model, [references[index] for index in piece]).double()
+
+    with torch.no_grad(), context, side_by_side(model) as workers:
+        cut = packed_pieces(
             range(len(references)),
             size=EVALUATION_ROWS,
             length=lambda index: len(references[index]),
             device=model.head.weight.device,
             is_packed=packs(model.trunk),
-        ):
-            scores.append(score_rows(model, [references[index] for index in piece]).double())
-    values = torch.cat(scores)
+            at_once=workers.count,
+        )
+        values = torch.cat(workers.read(scores_of, list(cut)))
     model.reward_mean = values.mean().item()
     model.head_offsets = (values.mean(0) - model.reward_mean).tolist()
     model.reward_std = values.mean(1).std(correction=0).item()
@@ -146,10 +150,14 @@ def doubts(report: dict[str, Any]) -> list[str]:
     return []
 
 
-def _in_passes(
+def score_in_passes(
     model: ScalarModel, pairs: Sequence[EncodedPair], *, context: torch.autocast
-) -> Iterator[tuple[list[EncodedPair], HeadScores]]:
-    with torch.no_grad(), context:
-        for piece in pieces(pairs, size=EVALUATION_ROWS, model=model):
-            chosen = [pairs[index] for index in piece]
-            yield chosen, score_pairs(model, chosen)
+) -> list[tuple[list[EncodedPair], HeadScores]]:
+    """The pairs pass by pass, with their scores."""
+
+    def scored(piece: list[int]) -> tuple[list[EncodedPair], HeadScores]:
+        chosen = [pairs[index] for index in piece]
+        return chosen, score_pairs(model, chosen)
+
+    with torch.no_grad(), context, side_by_side(model) as workers:
+        return workers.read(scored, list(pieces(pairs, size=EVALUATION_ROWS, model=model, at_once=workers.count)))

@@ -13,6 +13,7 @@ web page asks without loading torch.
 import contextlib
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -26,7 +27,7 @@ from training.rlhf.config import (
     TrainingConfig,
 )
 from training.rlhf.rundir import RunDir
-from training.rlhf.shapes import Shape, on_its_trunk, shape_of, stands_on
+from training.rlhf.shapes import MOST_AT_ONCE, Shape, on_its_trunk, shape_of, stands_on, works_side_by_side
 
 NUMBER = 4
 """Bytes of a float32."""
@@ -86,14 +87,15 @@ def estimate(
     response = min(response_tokens or config.max_response_tokens, config.max_response_tokens)
     learning = sum(numbers_learned(shape, config) for shape in trained)
     of_each = activations(config, trained, prompt=prompt, response=response, device=device)
-    kept = sum(of_each) if side_by_side(config, device) else max(of_each)
+    kept = max(of_each)
     of_a_pass = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
+    gradients = NUMBER * learning * workers(config, trained[0], device=device)
     if of_a_pass < tokens_of_a_step(config, trained[0], prompt=prompt, response=response):
-        kept += NUMBER * learning  # the gradients of the passes before
+        kept += gradients  # of the passes before
     return Estimate(
         weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + adapters(trained, config)),
         optimizer=2 * NUMBER * learning,
-        gradients=NUMBER * learning,
+        gradients=gradients,
         activations=kept,
         sampling=sampling(config, trained[0], tokens=prompt + response, response=response),
         held=LOADED_LATE + int(HOLES * sum(of_each)) if device == "cpu" else 0,
@@ -152,13 +154,10 @@ def rows_of_a_step(config: TrainingConfig) -> int:
     return min(whole, size or whole)
 
 
-def side_by_side(config: TrainingConfig, device: str) -> bool:
-    """Whether policy and value model pass at the same time, each with a thread (training.rlhf.beside)."""
-    return device == "cpu" and config.num_threads != 1 and config.processes == 1
-
-
 def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, response: int, device: str) -> list[int]:
-    """Bytes that the largest micro-batch keeps for its backward pass, logits included, of each model that learns."""
+    """Bytes that the largest micro-batch, or those that share its tokens at the same time, keep for the backward pass,
+    logits included, of each model that learns; one model comes after the other.
+    """
     tokens = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
     size = NUMBER if config.dtype == "float32" else 0.75 * NUMBER  # norms, gates and sums stay float32
     kept = []
@@ -174,6 +173,15 @@ def activations(config: TrainingConfig, trained: list[Shape], *, prompt: int, re
         kept.append(int(tokens * whole * size) + cast)
     kept[0] += logits(config, trained[0], tokens=tokens, prompt=prompt, response=response)
     return kept
+
+
+def workers(config: TrainingConfig, shape: Shape, *, device: str) -> int:
+    """How many have gradients of their own (training.rlhf.beside)."""
+    threads = config.num_threads or os.cpu_count() or 1
+    is_alone = device != "cpu" or config.processes > 1 or not works_side_by_side(shape.num_weights)
+    if is_alone or not isinstance(config, PolicyConfig | RewardConfig):
+        return 1
+    return min(threads, MOST_AT_ONCE, rows_of_a_step(config))
 
 
 def tokens_of_a_step(config: TrainingConfig, shape: Shape, *, prompt: int, response: int) -> int:

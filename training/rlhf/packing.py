@@ -12,6 +12,7 @@ else needs a mask of its own; such models are padded as before.
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ ATTENTION = "packed_rows"
 PROBE_TOLERANCE = 1e-4
 TOKENS_A_PASS = {"cpu": 2048, "cuda": 65536}
 """Real tokens of one pass. On a CPU more only spills out of its caches."""
+LEAST_TOKENS_A_PASS = 128
+"""Of one that is cut off for a thread of its own: less takes longer to start than to work on."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attn_logit_softcapping", "final_logit_softcapping")
 """Settings under which attention is more than a causal mask."""
 
@@ -109,17 +112,21 @@ def token_batches(
     size: int,
     length: Callable[[int], int],
     budget: int,
+    at_once: int = 1,
     num_rows: Callable[[int], int] = lambda _: 1,
     num_tokens: Callable[[int], int] | None = None,
 ) -> Iterator[list[int]]:
     """The rows of one step in few pieces of up to `budget` tokens, about as many in each; a row longer than that is a
-    piece of its own. For models that need no padding. size: rows of a piece, 0: any number. num_rows, num_tokens: of
+    piece of its own. For models that need no padding. size: rows of a piece, 0: any number. at_once: so many pieces
+    share budget and size, and there are so many or a multiple, where there is enough for them. num_rows, num_tokens: of
     what belongs together and counts as one of `rows`; its `length` is that of its longest row.
     """
     weight = num_tokens or length
     ordered = sorted(rows, key=length)
     total = sum(map(weight, ordered))
-    share = total / max(1, math.ceil(total / budget))
+    parts = max(1, min(at_once, total // LEAST_TOKENS_A_PASS)) * max(1, math.ceil(total / budget))
+    share = total / parts
+    size, budget = size and max(1, size // at_once), budget // at_once
     piece: list[int] = []
     held = filled = 0
     for row in ordered:
@@ -140,15 +147,26 @@ def pieces(
     length: Callable[[int], int],
     device: torch.device,
     is_packed: bool,
+    at_once: int = 1,
     num_rows: Callable[[int], int] = lambda _: 1,
     num_tokens: Callable[[int], int] | None = None,
 ) -> Iterator[list[int]]:
     """The rows of one step as they pass through the model: up to `size` of them (0: any number) at once, of like
-    length; packed ones up to a number of tokens that keeps the device busy without filling its memory.
+    length; packed ones up to a number of tokens that keeps the device busy without filling its memory. at_once: pieces
+    that are in memory together, and share both (training.rlhf.beside).
     """
     if is_packed:
-        budget = TOKENS_A_PASS[device.type]
-        return token_batches(rows, size=size, length=length, budget=budget, num_rows=num_rows, num_tokens=num_tokens)
+        return token_batches(
+            rows,
+            size=size,
+            length=length,
+            budget=TOKENS_A_PASS[device.type],
+            at_once=at_once,
+            num_rows=num_rows,
+            num_tokens=num_tokens,
+        )
+    if at_once > 1:
+        size = max(1, size // at_once) if size else math.ceil(sum(map(num_rows, rows)) / at_once)
     return micro_batches(rows, size=size, length=length, pass_cost=pass_cost(device), num_rows=num_rows)
 
 
@@ -182,25 +200,28 @@ class LastLayer:
 
     def __init__(self, layer: nn.Module, feed_forward: nn.Module) -> None:
         self._layer, self._feed_forward = layer.forward, feed_forward.forward
-        self._read: Tensor | None = None
+        # by thread: several may pass through the model at the same time
+        self._read: dict[int, Tensor] = {}
         # not modules of their own: the names of the weights stay
         layer.forward, feed_forward.forward = self.forward, self.feed_forward
 
     def forward(self, *inputs: Any, **settings: Any) -> Any:
         layout = settings.get("row_layout")
         if layout is not None and layout.read is not None:
-            self._read, settings["row_layout"] = layout.read, layout.for_last_layer()
+            self._read[threading.get_ident()] = layout.read
+            settings["row_layout"] = layout.for_last_layer()
         try:
             return self._layer(*inputs, **settings)
         finally:
-            self._read = None
+            self._read.pop(threading.get_ident(), None)
 
     def feed_forward(self, states: Tensor) -> Tensor:
         """What is added to the states (1, N, d); 0 where nobody reads them."""
-        if self._read is None:
+        read = self._read.get(threading.get_ident())
+        if read is None:
             return self._feed_forward(states)  # type: ignore[no-any-return]
-        found: Tensor = self._feed_forward(states.index_select(1, self._read))
-        return found.new_zeros(states.shape).index_copy(1, self._read, found)
+        found: Tensor = self._feed_forward(states.index_select(1, read))
+        return found.new_zeros(states.shape).index_copy(1, read, found)
 
 
 def spare_last_layer(trunk: nn.Module) -> list[nn.Module]:

@@ -110,10 +110,10 @@ def responses_of(pairs: Sequence[EncodedPair]) -> list[tuple[int, ...]]:
     return list(dict.fromkeys(tokens for pair in pairs for tokens in (pair.tokens_a, pair.tokens_b)))
 
 
-def pieces(pairs: Sequence[EncodedPair], *, size: int, model: nn.Module) -> Iterator[list[int]]:
+def pieces(pairs: Sequence[EncodedPair], *, size: int, model: nn.Module, at_once: int = 1) -> Iterator[list[int]]:
     """The pairs' numbers, cut into passes of at most `size` responses (0: no limit); a prompt's pairs stay together.
 
-    A prompt with more responses than `size` is a pass of its own. See packing.pieces.
+    A prompt with more responses than its share of `size` is a pass of its own. See packing.pieces.
     """
     members: dict[str, list[int]] = {}
     for number, pair in enumerate(pairs):
@@ -133,6 +133,7 @@ def pieces(pairs: Sequence[EncodedPair], *, size: int, model: nn.Module) -> Iter
         length=lambda group: max(map(len, found[group])),
         device=next(model.parameters()).device,
         is_packed=packs(getattr(model, "trunk", model)),
+        at_once=at_once,
         num_rows=lambda group: len(found[group]),
         num_tokens=num_tokens,
     ):

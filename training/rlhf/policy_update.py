@@ -12,12 +12,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.rlhf.beside import AFTERWARDS, Second, beside
+from training.rlhf.beside import ALONE, Backward, Workers, side_by_side
 from training.rlhf.config import PolicyConfig
 from training.rlhf.distributed import every
-from training.rlhf.experience import Actors, Experience, hear, my_rows, plan_pass, values_of
-from training.rlhf.losses import kl_loss, policy_loss, value_loss
-from training.rlhf.model import ScalarModel
+from training.rlhf.experience import Actors, Experience, Said, hear, my_rows, plan_pass, values_of
+from training.rlhf.losses import PolicyLoss, kl_loss, policy_loss, value_loss
 from training.rlhf.optimizer import take_step
 
 
@@ -52,12 +51,19 @@ def update(
     ratio_max, first_ratio_error, num_steps = 0.0, None, 0
     grad_norms = [0.0, 0.0]
     stopped_early = False
-    with beside(experience.scores.device, wanted=actors.own_value is not None) as second:
+    with side_by_side(actors.policy, most=config.micro_batch_size) as workers:
         for epoch in range(config.passes):
-            plan = plan_pass(experience.responses, config, epoch=epoch, step=step, is_packed=actors.is_packed)
+            plan = plan_pass(
+                experience.responses,
+                config,
+                epoch=epoch,
+                step=step,
+                is_packed=actors.is_packed,
+                at_once=workers.count,
+            )
             for minibatch in plan:
                 sums, ratios = accumulate_gradient(
-                    actors, experience, minibatch, config, kl_coef=kl_coef, second=second
+                    actors, experience, minibatch, config, kl_coef=kl_coef, workers=workers
                 )
                 total += torch.tensor(sums, dtype=torch.float64)
                 ratio_max = max(ratio_max, ratios.highest)
@@ -115,6 +121,14 @@ class _Ratios(NamedTuple):
     highest: float
 
 
+class _Totals(NamedTuple):
+    """Of a whole minibatch: what its sums are divided by."""
+
+    num_rows: int
+    num_tokens: int
+    num_values: int
+
+
 def accumulate_gradient(
     actors: Actors,
     experience: Experience,
@@ -122,83 +136,89 @@ def accumulate_gradient(
     config: PolicyConfig,
     *,
     kl_coef: float,
-    second: Second = AFTERWARDS,
+    workers: Workers = ALONE,
 ) -> tuple[_Sums, _Ratios]:
     """Add the gradient of L_π + c_v·L_V − c_e·H (+ β·KL, where it is a loss) over one minibatch to the weights; the
-    sums behind the means. A value model of its own learns beside the policy, or after it.
+    sums behind the means.
     """
-    num_rows = sum(len(rows) for rows in minibatch)
-    num_tokens = sum(int(experience.responses.mask[rows].sum()) for rows in minibatch)
-    num_values = sum(int(experience.value_mask[rows].sum()) for rows in minibatch)
-    own_value, seen, own_squares = actors.own_value, [], None
-    if own_value is not None:
-        own_squares = second.submit(learn_values, own_value, experience, minibatch, config, num_values=num_values)
-    for piece in minibatch:
-        rows, weight = my_rows(piece)
-        part = experience.take(rows)
-        mask, counts = part.responses.mask, part.value_mask
-        said = hear(actors, part.responses, counts, config, with_entropy=config.entropy_coef > 0)
-        logprobs = said.logprobs
-        old = part.logprobs[mask]
-        pair = (
-            (per_response(logprobs, mask), per_response(old, mask))
-            if config.ratio_of == "response"
-            else (logprobs, old)
-        )
-        surrogate = policy_loss(
-            *pair,
-            part.advantages[mask],
-            clip_range=config.clip_range if config.clips else None,
-            clip_range_high=config.clip_range_high or None,
-            dual_clip=config.dual_clip or None,
-        )
-        of_tokens = surrogate.loss
-        if config.kl_in_loss:
-            kl = kl_loss(logprobs, old, part.ref_logprobs[mask], config.kl_in_loss_estimator)
-            of_tokens = of_tokens + kl_coef * kl
-        divisors = token_divisors(mask, config, num_tokens=num_tokens, num_rows=num_rows)
-        policy_part = (of_tokens / divisors).sum()
-        loss = policy_part
-        if config.entropy_coef:
-            loss = loss - config.entropy_coef * (said.entropy / divisors).sum()
-        squares = loss.new_zeros(1)
-        if said.values is not None:
-            squares = squared_errors(said.values, part, config)
-            loss = loss + config.value_coef * squares.sum() / num_values
-        (weight * loss).backward()
-        ratio = surrogate.ratio
-        change = (logprobs.detach() - old).square().sum()
-        of_part = [
-            policy_part.detach() * num_tokens,
-            squares.detach().sum(),
-            surrogate.clipped.sum(),
-            ratio.sum(),
-            change,
-        ]
-        ends = [ratio.min().double(), ratio.max().double()]
-        seen.append(torch.stack([*(weight * value.double() for value in of_part), *ends]))
-    own = torch.stack(seen)
-    if own_squares is not None:
-        own[:, 1] = own_squares.result()
+    totals = _Totals(
+        num_rows=sum(len(rows) for rows in minibatch),
+        num_tokens=sum(int(experience.responses.mask[rows].sum()) for rows in minibatch),
+        num_values=sum(int(experience.value_mask[rows].sum()) for rows in minibatch),
+    )
+
+    def learn(piece: Tensor, backward: Backward) -> Tensor:
+        return _learn_piece(actors, experience, piece, config, totals=totals, kl_coef=kl_coef, backward=backward)
+
+    weights = [weight for each in actors.optimizers for group in each.param_groups for weight in group["params"]]
+    own = torch.stack(workers.learn(learn, minibatch, weights))
     table = torch.cat(every(own.cpu()))
-    sums = _Sums(num_tokens, num_values, *table[:, :5].sum(0).tolist())
+    sums = _Sums(totals.num_tokens, totals.num_values, *table[:, :5].sum(0).tolist())
     return sums, _Ratios(lowest=float(table[:, 5].min()), highest=float(table[:, 6].max()))
 
 
-def learn_values(
-    value: ScalarModel, experience: Experience, minibatch: Sequence[Tensor], config: PolicyConfig, *, num_values: int
+def _learn_piece(
+    actors: Actors,
+    experience: Experience,
+    piece: Tensor,
+    config: PolicyConfig,
+    *,
+    totals: _Totals,
+    kl_coef: float,
+    backward: Backward,
 ) -> Tensor:
-    """Add the gradient of c_v·L_V over one minibatch to a value model of its own; (micro-batches,) the sums of its
-    squared errors, float64.
+    """Add the gradient of one micro-batch to the policy's, then to that of a value model of its own.
+
+    (7,) float64: its part of the last five sums of _Sums, and the lowest and the highest ratio.
     """
-    found = []
-    for piece in minibatch:
-        rows, weight = my_rows(piece)
-        part = experience.take(rows)
-        squares = squared_errors(values_of(value, part.responses, part.value_mask, config), part, config)
-        (weight * config.value_coef * squares.sum() / num_values).backward()
-        found.append(weight * squares.detach().sum().double())
-    return torch.stack(found)
+    rows, weight = my_rows(piece)
+    part = experience.take(rows)
+    mask, counts = part.responses.mask, part.value_mask
+    said = hear(actors, part.responses, counts, config, with_entropy=config.entropy_coef > 0)
+    old = part.logprobs[mask]
+    surrogate = _surrogate(said, part, config)
+    of_tokens = surrogate.loss
+    if config.kl_in_loss:
+        kl = kl_loss(said.logprobs, old, part.ref_logprobs[mask], config.kl_in_loss_estimator)
+        of_tokens = of_tokens + kl_coef * kl
+    divisors = token_divisors(mask, config, num_tokens=totals.num_tokens, num_rows=totals.num_rows)
+    policy_part = (of_tokens / divisors).sum()
+    loss = policy_part
+    if config.entropy_coef:
+        loss = loss - config.entropy_coef * (said.entropy / divisors).sum()
+    squares = loss.new_zeros(1)
+    if said.values is not None:
+        squares = squared_errors(said.values, part, config)
+        loss = loss + config.value_coef * squares.sum() / totals.num_values
+    backward(weight * loss)
+    if actors.own_value is not None:
+        squares = squared_errors(values_of(actors.own_value, part.responses, counts, config), part, config)
+        backward(weight * config.value_coef * squares.sum() / totals.num_values)
+    ratio = surrogate.ratio
+    sums = [
+        policy_part.detach() * totals.num_tokens,
+        squares.detach().sum(),
+        surrogate.clipped.sum(),
+        ratio.sum(),
+        (said.logprobs.detach() - old).square().sum(),
+    ]
+    return torch.stack([*(weight * value.double() for value in sums), ratio.min().double(), ratio.max().double()])
+
+
+def _surrogate(said: Said, part: Experience, config: PolicyConfig) -> PolicyLoss:
+    """The clipped objective at each of N response tokens."""
+    mask = part.responses.mask
+    logprobs, old = said.logprobs, part.logprobs[mask]
+    if config.ratio_of == "response":
+        logprobs, old = per_response(logprobs, mask), per_response(old, mask)
+    return policy_loss(
+        logprobs,
+        old,
+        part.advantages[mask],
+        clip_range=config.clip_range if config.clips else None,
+        clip_range_high=config.clip_range_high or None,
+        dual_clip=config.dual_clip or None,
+    )
 
 
 def squared_errors(values: Tensor, part: Experience, config: PolicyConfig) -> Tensor:

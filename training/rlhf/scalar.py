@@ -1,5 +1,6 @@
 """One number a token, read by linear heads on a trunk: what reward models and value models have in common."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,10 @@ class Scalar(nn.Module):
     @property
     def head(self) -> nn.Linear:
         raise NotImplementedError
+
+    def at_work(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, several threads may ask the model: what it shares with others is set up for all of them."""
+        return contextlib.nullcontext()
 
     @property
     def num_heads(self) -> int:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from training.rlhf.beside import side_by_side
 from training.rlhf.config import PolicyConfig, ScoredConfig
 from training.rlhf.data import Encoder, Messages, pad_rows
 from training.rlhf.distributed import share, summed
@@ -86,20 +87,25 @@ class Scorer:
         """The scores, and how far the heads disagree. prompts: the conversation behind each row."""
         rows = self.rows(prompts, responses)
         heads = torch.zeros(len(rows), self.reward.num_heads, device=responses.tokens.device)
-        for part in pieces(
-            range(len(rows)),
-            size=self.batch_size,
-            length=lambda row: len(rows[row]),
-            device=heads.device,
-            is_packed=packs(self.reward.trunk),
-        ):
-            mine = share(part)
-            if not mine.weight:
-                continue
-            batch = pad_rows([rows[row] for row in mine.rows], side="right").to(heads.device)
+
+        def head_scores(chosen: list[int]) -> Tensor:
+            batch = pad_rows([rows[row] for row in chosen], side="right").to(heads.device)
             with precision(heads.device, self._config.dtype):
                 raw = self.reward.head_scores(batch.tokens, batch.mask)
-            heads[mine.rows] = self.reward.normalised_heads(raw).float()
+            return self.reward.normalised_heads(raw).float()
+
+        with side_by_side(self.reward.trunk, most=self.batch_size) as workers, self.reward.at_work():
+            cut = pieces(
+                range(len(rows)),
+                size=self.batch_size,
+                length=lambda row: len(rows[row]),
+                device=heads.device,
+                is_packed=packs(self.reward.trunk),
+                at_once=workers.count,
+            )
+            mine = [own.rows for own in map(share, cut) if own.weight]
+            for chosen, of_piece in zip(mine, workers.read(head_scores, mine), strict=True):
+                heads[chosen] = of_piece
         heads = summed(heads)
         std = heads.std(1, correction=0) if self.reward.num_heads > 1 else None
         return Scores(together(heads, self._config), std)

@@ -16,6 +16,11 @@ WINDOWS = ("sliding_window", "attention_chunk_size", "attn_logit_softcapping", "
 """As training.rlhf.packing refuses them."""
 ADAPTER = "adapter"
 """As training.rlhf.adapters calls the folder."""
+MOST_AT_ONCE = 4
+"""Parts of a batch that pass through a small model at the same time on a CPU, where it has as many threads. They share
+the tokens of a pass, which have to be enough for each."""
+MOST_WEIGHTS_AT_ONCE = 10_000_000
+"""Of a model whose products are too short for threads to share. Every worker has gradients of its own."""
 
 
 class Shape(NamedTuple):
@@ -32,6 +37,11 @@ class Shape(NamedTuple):
     vocabulary: int
     is_packed: bool
     """As far as its config tells: rows pass through it without padding, up to TOKENS_A_PASS at once."""
+
+
+def works_side_by_side(num_weights: int) -> bool:
+    """Whether parts of a batch should pass through a model of that size at the same time, where a CPU has threads."""
+    return num_weights <= MOST_WEIGHTS_AT_ONCE
 
 
 def shape_of(folder: str) -> Shape | None:

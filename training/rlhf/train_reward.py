@@ -17,10 +17,11 @@ from transformers import PreTrainedTokenizerBase
 
 from training.rlhf.activations import make_again
 from training.rlhf.adapters import save_adapters
+from training.rlhf.beside import ALONE, Backward, Workers, side_by_side
 from training.rlhf.checkpoint import Checkpoints, LoopState, asked, load_best, note_best
 from training.rlhf.config import RewardConfig
 from training.rlhf.data import data_hash, plan_batches
-from training.rlhf.distributed import distributed_over_all, every, share, total_of_all
+from training.rlhf.distributed import Share, distributed_over_all, every, share, total_of_all
 from training.rlhf.held_out import calibrate, doubts, measure, normalise, score_pairs, scored_pairs
 from training.rlhf.losses import centering_penalty, preference_loss
 from training.rlhf.measures import ScoredPair, accuracy
@@ -67,7 +68,8 @@ def train_reward(config: RewardConfig, run: RunDir, events: EventLog, stop: Stop
     while state.step < len(plan):
         checkpoints.stop_if_asked(stop)
         batch = [pairs.train[row] for row in plan[state.step]]
-        loss, values = accumulate_gradient(model, batch, config, context=context)
+        with side_by_side(model, most=config.micro_batch_size and max(1, config.micro_batch_size // 2)) as workers:
+            loss, values = accumulate_gradient(model, batch, config, workers=workers)
         rate = learning_rate_at(config, step=state.step, total_steps=len(plan))
         report = take_step(optimizer, config, learning_rate=rate, step=state.step + 1, loss=loss)
         state.step += 1
@@ -142,7 +144,7 @@ def start_model(config: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Sca
 
 
 def accumulate_gradient(
-    model: ScalarModel, batch: Sequence[EncodedPair], config: RewardConfig, *, context: torch.autocast
+    model: ScalarModel, batch: Sequence[EncodedPair], config: RewardConfig, *, workers: Workers = ALONE
 ) -> tuple[float, dict[str, float]]:
     """Add the gradient of the step's mean loss to the weights; returns that loss and what to chart.
 
@@ -150,14 +152,12 @@ def accumulate_gradient(
     several heads it is the mean; what a head has drawn twice counts twice, and on average everything counts once.
     """
     total_weight = sum(pair.weight for pair in batch)
-    total = 0.0
-    scored: list[ScoredPair] = []
     num_heads = config.heads if config.bootstrap else 1
     counts = resample_counts([pair.prompt_id for pair in batch], num_heads=num_heads, seed=config.seed)
-    for piece in pieces(batch, size=config.micro_batch_size, model=model):
-        mine = share(piece)
+
+    def learn(mine: Share, backward: Backward) -> tuple[float, list[ScoredPair]]:
         pairs = [batch[index] for index in mine.rows]
-        with context:
+        with precision(model.head.weight.device, config.dtype):
             scores = score_pairs(model, pairs)
         target, margin, weight = (
             scores.a.new_tensor([getattr(pair, name) for pair in pairs])[:, None]
@@ -169,11 +169,15 @@ def accumulate_gradient(
         if config.centering:
             loss = loss + config.centering * centering_penalty(scores.a, scores.b).mean(1).sum() / len(batch)
         loss = mine.weight * loss
-        loss.backward()
-        total += loss.item()
-        scored += scored_pairs(pairs, scores.difference.detach()) if mine.weight else []
+        backward(loss)
+        return loss.item(), scored_pairs(pairs, scores.difference.detach()) if mine.weight else []
+
+    cut = pieces(batch, size=config.micro_batch_size, model=model, at_once=workers.count)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    found = workers.learn(learn, [share(piece) for piece in cut], weights)
+    scored = [pair for _, of_piece in found for pair in of_piece]
     right = accuracy([pair for part in every(scored) for pair in part])
-    total = total_of_all(total)
+    total = total_of_all(sum(loss for loss, _ in found))
     return total, {"loss/train": total, **({"train/accuracy": right.value} if right else {})}
 
 
