@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import resource
 import sys
 import time
@@ -11,14 +12,25 @@ from pathlib import Path
 PREFIX = "measured: "
 
 
+COUNT_FIRST = "PLUMBLINE_COUNT_FIRST"
+"""Set in the environment, the first step is measured as well."""
+
+
 class Clock:
-    """Marks where steps end; the first one, which warms everything up, is left out by whoever reads the marks."""
+    """Marks where steps end, so that the first step, which warms everything up, is not measured; unless its beginning
+    is marked, too, for models whose steps take so long that this does not show.
+    """
 
     def __init__(self) -> None:
         # plain numbers side by side: a list of objects would grow by as much as it looks for
         self._wall, self._cpu, self._memory = array("d"), array("d"), array("d")
         self._phases: dict[str, array[float]] = {}
         self._before = memory_mb()
+
+    def begin(self) -> None:
+        """The first step begins here."""
+        if os.environ.get(COUNT_FIRST) and not self._wall:
+            self.mark()
 
     def mark(self) -> None:
         self._wall.append(time.perf_counter())

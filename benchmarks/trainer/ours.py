@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(config.num_threads)
     clock = Clock()
     with TimedEvents(run.events, clock) as events:
-        LOOPS[asked.kind](config, run, events, lambda: None)
+        LOOPS[asked.kind](config, run, events, clock.begin)  # asked whether to stop, before each step
     clock.report(length=events.last.get("response/length"), last=events.last)
 
 

@@ -2,6 +2,7 @@
 
     python -m benchmarks.trainer.peer --folder /path/to/peer          (or: make bench-peers)
     python -m benchmarks.trainer.peer --sizes tiny --steps 3 --pairs 5
+    python -m benchmarks.trainer.peer --sizes small --steps 1 --count-first --pairs 1       about twelve minutes
 
 TRL 1.12 (the last line of releases with PPO) and TRL 1.16 (its RewardTrainer) are installed into --folder, outside the
 repository, at the first run. A B A B …: each figure is the median of its runs, each ratio the median of the ratios of
@@ -23,6 +24,7 @@ import torch
 
 from benchmarks.report import write
 from benchmarks.trainer import world as worlds
+from benchmarks.trainer.clock import COUNT_FIRST
 from benchmarks.trainer.floor import product_rate, update_operations
 from benchmarks.trainer.runs import THREADS, Measured, measured, ours
 
@@ -54,7 +56,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", choices=list(worlds.SIZES), default=list(worlds.SIZES))
     parser.add_argument("--shapes", nargs="+", choices=["full", "ragged"], default=["full", "ragged"])
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--steps", type=int, default=4, help="a run; the first is not counted")
+    parser.add_argument("--steps", type=int, default=4, help="a run; a reward model's is four times as long")
+    parser.add_argument("--count-first", action="store_true", help="where steps are long; else the first only warms up")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "plumbline-peer")
     parser.add_argument("--out", type=Path, help="Markdown file whose part on the trainer's peer is replaced")
@@ -76,6 +79,7 @@ def in_turns(
 ) -> dict[str, list[tuple[Measured, Measured]]]:
     """The peer's run and ours by case's name; cases that stand against the same run of the peer share it."""
     name = "trl_ppo" if cases[0].kind == "policy" else "trl_reward"
+    steps = steps if cases[0].kind == "policy" else 4 * steps
     command = [
         str(install(folder, name)), "-m", f"benchmarks.trainer.{name}", str(world.folder),
         "--steps", str(steps), "--threads", str(THREADS), *cases[0].switches,
@@ -146,6 +150,10 @@ def floor_share(size: worlds.Size, case: Case, runs: list[Measured]) -> str:
 def main() -> None:
     asked = arguments()
     torch.set_num_threads(THREADS)
+    if asked.count_first:
+        os.environ[COUNT_FIRST] = "1"
+    elif asked.steps < 2:
+        raise SystemExit("--steps 1 leaves no step to count: ask for two or more, or for --count-first.")
     rows = [HEAD]
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as scratch:
         for size in asked.sizes:
@@ -168,7 +176,8 @@ def main() -> None:
     table += "\n".join(rows) + "\n"
     sys.stdout.write("\n" + table)
     if asked.out:
-        write(asked.out, table, part="trainer-peer", title="A training step beside TRL")
+        part = "-".join(["trainer-peer", *(size for size in asked.sizes if size != "tiny")])
+        write(asked.out, table, part=part, title=f"A training step beside TRL, {', '.join(asked.sizes)}")
 
 
 if __name__ == "__main__":

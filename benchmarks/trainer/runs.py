@@ -44,7 +44,7 @@ COMMON = {"device": "cpu", "num_threads": THREADS, "checkpoint_every": 10**6}
 
 @dataclass(frozen=True)
 class Measured:
-    """The steps of one run behind its first, which warms everything up."""
+    """The steps of one run that count: those behind its first, which warms everything up, or all."""
 
     seconds: list[float]
     cpu_seconds: list[float]
@@ -69,7 +69,7 @@ class Measured:
     def phase(self, name: str) -> float:
         """Median seconds of a part of a step; of the rest, what the others leave."""
         if name in self.phases:
-            return statistics.median(self.phases[name][1:])
+            return statistics.median(self.phases[name][-len(self.seconds) :])
         return self.second() - sum(self.phase(other) for other in self.phases)
 
 

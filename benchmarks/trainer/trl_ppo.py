@@ -25,6 +25,9 @@ class Marks(TrainerCallback):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
+    def on_train_begin(self, args, state, control, **_):
+        self._clock.begin()
+
     def on_step_end(self, args, state, control, **_):
         self._clock.mark()
 
