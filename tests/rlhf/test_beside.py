@@ -7,14 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.rlhf.nano import save_nano_gpt2
 from tests.rlhf.small_world import START, STOP, tiny_actors
 from training.rlhf import packing, shapes
 from training.rlhf.beside import ALONE, Backward, side_by_side
-from training.rlhf.config import PolicyConfig
+from training.rlhf.config import PolicyConfig, RewardConfig
 from training.rlhf.experience import appraise, plan_pass, seeded
+from training.rlhf.held_out import score_in_passes
+from training.rlhf.model import new_scalar, precision
 from training.rlhf.packing import token_batches
+from training.rlhf.pairs import EncodedPair
 from training.rlhf.policy_update import UpdateStats, update
 from training.rlhf.sampling import sample
+from training.rlhf.train_reward import accumulate_gradient
 
 
 @pytest.fixture(autouse=True)
@@ -148,3 +153,24 @@ def test_pieces_for_several_share_the_tokens_of_a_pass(monkeypatch):
     assert max(map(len, cut(2, size=4))) == 2
     monkeypatch.setattr(packing, "LEAST_TOKENS_A_PASS", 300)
     assert len(cut(2, budget=2000)) == 1  # too little for a thread of its own
+
+
+def test_a_reward_model_learns_the_same_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "LEAST_TOKENS_A_PASS", 4)
+    model = new_scalar(str(save_nano_gpt2(tmp_path)), device=torch.device("cpu"), head="random").double()
+    pairs = [
+        EncodedPair((1, 40, *range(9, 9 + k)), (1, 40, 5), 1.0, 0.0, 1.0, f"p{k}", 1.0, k, 1) for k in range(1, 10)
+    ]
+    found = []
+    for num_threads in (1, 2):
+        torch.set_num_threads(num_threads)
+        model.zero_grad()
+        with side_by_side(model) as workers:
+            assert workers.count == num_threads
+            loss, values = accumulate_gradient(model, pairs, RewardConfig(), workers=workers)
+        scores = score_in_passes(model, pairs, context=precision(torch.device("cpu"), "float32"))
+        differences = torch.cat([of_piece.difference for _, of_piece in scores]).sort().values
+        gradients = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
+        found.append(torch.cat([torch.tensor([loss, values["train/accuracy"]]), differences, *gradients]))
+    torch.testing.assert_close(found[1], found[0], atol=1e-12, rtol=0)
+    assert float(found[0].abs().max()) > 0.01
