@@ -48,7 +48,7 @@ class Workers:
         piles = [_Pile(weights) for _ in range(self.count)]
         found = self._shared_out(lambda index, own: [work(part, piles[index].add) for part in own], parts)
         for number, weight in enumerate(weights):
-            gradients = [pile.found[number] for pile in piles]
+            gradients = [pile.give(number) for pile in piles]
             _add_to(weight, [gradient for gradient in gradients if gradient is not None])
         return found
 
@@ -92,6 +92,11 @@ class _Pile:
             self.found[number] = gradient if before is None or gradient is None else before + gradient
             if gradient is None:
                 self.found[number] = before
+
+    def give(self, number: int) -> Tensor | None:
+        """What was found for a weight, kept no longer: all sums beside all parts would be one set of gradients more."""
+        gradient, self.found[number] = self.found[number], None
+        return gradient
 
 
 def _add_to(weight: Tensor, gradients: Sequence[Tensor]) -> None:

@@ -89,16 +89,19 @@ def estimate(
     of_each = activations(config, trained, prompt=prompt, response=response, device=device)
     kept = max(of_each)
     of_a_pass = tokens_of_a_pass(config, trained[0], prompt=prompt, response=response, device=device)
-    gradients = NUMBER * learning * workers(config, trained[0], device=device)
+    num_workers = workers(config, trained[0], device=device)
+    gradients = NUMBER * learning * num_workers
     if of_a_pass < tokens_of_a_step(config, trained[0], prompt=prompt, response=response):
         kept += gradients  # of the passes before
+    # each thread has a part of the heap of its own, which keeps what one model gave back while the next needs more
+    kept_apart = sum(of_each) - max(of_each) if num_workers > 1 else 0
     return Estimate(
         weights=NUMBER * (sum(shape.num_weights for shape in trained + frozen) + adapters(trained, config)),
         optimizer=2 * NUMBER * learning,
         gradients=gradients,
         activations=kept,
         sampling=sampling(config, trained[0], tokens=prompt + response, response=response),
-        held=LOADED_LATE + int(HOLES * sum(of_each)) if device == "cpu" else 0,
+        held=LOADED_LATE + int(HOLES * sum(of_each)) + kept_apart if device == "cpu" else 0,
     )
 
 
