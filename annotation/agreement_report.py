@@ -1,13 +1,13 @@
 """A project's agreement as its page shows it: by kind of task and criterion, and one of these taken apart.
 
-What takes seconds (100,000 judgments) is computed once and kept under a mark that changes with the judgments.
+What takes seconds (100,000 judgments) is counted once (annotation/awaited.py), for as long as no judgment is new.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, cast
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from django.core.cache import cache
 from django.utils.translation import gettext as _
@@ -23,11 +23,13 @@ from annotation.agreement import (
     by_period,
     severity,
 )
+from annotation.awaited import DAY, Awaited
 from annotation.models import Project, Task
+from annotation.progress import NOBODY, Telling
 from annotation.votes import Which, comparisons, fingerprint, rankings, ratings
 
-T = TypeVar("T")
-KEPT_SECONDS = 24 * 3600
+READING, WHOLE, BY_PAIR, BY_PERIOD, BY_SEVERITY = 50, 10, 20, 10, 10
+"""About how the time is spent, in hundredths."""
 MOST_PEOPLE = 40
 """Pairs are taken apart among those who share most: 40 people are 780 pairs already."""
 
@@ -67,43 +69,56 @@ def subjects(project: Project) -> list[Subject]:
     return found
 
 
-def overall(project: Project, which: Which) -> list[Line]:
-    """A line a subject. Comparisons of texts cost one query, rankings one, all criteria together one."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    overall: Mapping[str, Agreement]
+    """By the key of the subject; without those that nobody has judged."""
+    detail: Detail | None
+    """Of the one subject that was asked for."""
 
-    def compute() -> dict[str, Agreement]:
-        return {key: agreement(table) for key, table in _tables(project, which).items()}
-
-    figures = _kept(project, which, "overall", compute)
-    nothing = agreement(Table.empty())
-    return [Line(subject, figures.get(subject.key, nothing)) for subject in subjects(project)]
-
-
-def detail(project: Project, which: Which, subject: str) -> Detail:
-    def compute() -> Detail:
-        table = _tables(project, which, only=subject).get(subject, Table.empty())
-        busiest = table.shared().busiest(MOST_PEOPLE)
-        return Detail(
-            pairs=by_pair(busiest),
-            num_left_out=table.shared().num_people - busiest.num_people,
-            periods=by_period(table),
-            severity=severity(table) if subject.startswith("criterion-") else None,
-        )
-
-    return _kept(project, which, f"detail-{subject}", compute)
+    def lines(self, about: list[Subject]) -> list[Line]:
+        nothing = agreement(Table.empty())
+        return [Line(subject, self.overall.get(subject.key, nothing)) for subject in about]
 
 
-def _tables(project: Project, which: Which, *, only: str = "") -> dict[str, Table]:
+def report(project: Project, which: Which, subject: str) -> Awaited[Report]:
+    """Comparisons of texts cost two queries, rankings one, all criteria together one."""
+    mark = fingerprint(project, which)
+    key = (project.pk, which.by, which.since, *mark)
+
+    def count(told: Telling) -> Report:
+        told.expect(READING + WHOLE + BY_PAIR + BY_PERIOD + BY_SEVERITY)
+        name = "-".join(map(str, ("agreement-overall", *key)))
+        overall = cache.get(name)
+        tables = _tables(project, which, only=subject if overall else "", told=told)
+        if overall is None:
+            overall = {each: agreement(table) for each, table in told.within(WHOLE, list(tables.items()))}
+            cache.set(name, overall, DAY)
+        found = detail(tables.get(subject, Table.empty()), subject, told) if subject else None
+        return Report(overall=overall, detail=found)
+
+    return Awaited(part="agreement", key=(*key, subject), count=count, num=mark[0])
+
+
+def detail(table: Table, subject: str, told: Telling = NOBODY) -> Detail:
+    busiest = table.shared().busiest(MOST_PEOPLE)
+    pairs = by_pair(busiest, passing=lambda groups: told.within(BY_PAIR, groups))
+    periods = by_period(table, passing=lambda starts: told.within(BY_PERIOD, starts))
+    return Detail(
+        pairs=pairs,
+        num_left_out=table.shared().num_people - busiest.num_people,
+        periods=periods,
+        severity=severity(table) if subject.startswith("criterion-") else None,
+    )
+
+
+def _tables(project: Project, which: Which, *, only: str, told: Telling) -> dict[str, Table]:
     """By the key of their subject."""
     found = {}
     if only in {"", Task.Kind.COMPARISON.value}:
-        found[Task.Kind.COMPARISON.value] = comparisons(project, which)
+        found[Task.Kind.COMPARISON.value] = comparisons(project, which, told=told, steps=READING)
     if only in {"", Task.Kind.RANKING.value}:
         found[Task.Kind.RANKING.value] = rankings(project, which)
     if not only or only.startswith("criterion-"):
         found |= {f"criterion-{pk}": table for pk, table in ratings(project, which).items()}
     return found
-
-
-def _kept(project: Project, which: Which, what: str, compute: Callable[[], T]) -> T:
-    parts = [project.pk, what, which.by, which.since, *fingerprint(project, which)]
-    return cast(T, cache.get_or_set("-".join(["agreement", *map(str, parts)]), compute, KEPT_SECONDS))

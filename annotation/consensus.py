@@ -11,12 +11,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from annotation.agreement import Table
+from annotation.progress import NOBODY, Telling
 
 Consensus = Literal["votes", "majority", "weighted"]
 CONSENSUSES: tuple[Consensus, ...] = get_args(Consensus)
@@ -25,6 +26,9 @@ SIDES = (-1, 0, 1)
 IMAGINED = 4
 """Judgments of the mean accuracy that are added to everybody's own: few judgments make nobody perfect or hopeless."""
 CLOSE = 1e-9
+ROUNDS = 30
+"""About as many take the reliabilities of 100,000 votes; never more than MOST_ROUNDS."""
+MOST_ROUNDS = 100
 
 
 class Vote(NamedTuple):
@@ -103,10 +107,11 @@ class Reliability:
         return Opinion(target, 0.0 if side is None else _of_side(side, said).strength)
 
 
-def reliability(pairs: Table) -> Reliability:
+def reliability(pairs: Table, *, told: Telling = NOBODY, steps: float = 0) -> Reliability:
     """Of the people in a table of signs. Judgments that nobody shares say nothing about who is right: left out.
 
-    Raises ValueError with a sentence when nobody shares any, or all say one and the same.
+    Raises ValueError with a sentence (in the language of whoever reads it) when nobody shares any, or all say one and
+    the same. It takes so many steps.
     """
     shared = pairs.shared()
     if not len(shared):
@@ -119,7 +124,15 @@ def reliability(pairs: Table) -> Reliability:
     from crowdkit.aggregation.classification.dawid_skene import OneCoinDawidSkene  # noqa: PLC0415
 
     frame = pandas.DataFrame({"task": shared.units, "worker": shared.people, "label": shared.classes.astype(int)})
-    model = OneCoinDawidSkene(n_iter=100).fit(frame)
+    model = OneCoinDawidSkene(n_iter=MOST_ROUNDS)
+    bound = model._evidence_lower_bound
+
+    def counted(*values: Any) -> float:  # what each round of the library's ends with
+        told.advance(steps / ROUNDS)
+        return float(bound(*values))
+
+    model._evidence_lower_bound = counted
+    model.fit(frame)
     nums = frame["worker"].value_counts()
     mean = float((model.skills_ * nums).sum() / nums.sum())
     accuracy = (model.skills_ * nums + IMAGINED * mean) / (nums + IMAGINED)

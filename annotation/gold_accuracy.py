@@ -15,13 +15,19 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from django.utils.functional import Promise
+
 from annotation.agreement import Share, share
+from annotation.awaited import Awaited
 from annotation.consensus import Reliability, Vote, majority_side, reliability
 from annotation.controls import is_right
 from annotation.models import Gold, Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet
-from annotation.votes import Which, pairs
+from annotation.progress import NOBODY, Telling
+from annotation.votes import Which, fingerprint, pairs
 
+READING, RELIABILITY, SCORES = 35, 60, 5
+"""About how the time is spent, in hundredths."""
 SideOf = Callable[[Collection[Vote]], int | None]
 
 
@@ -50,7 +56,7 @@ class OfKind:
 class GoldAccuracy:
     kinds: list[OfKind]
     """Those with a vote."""
-    why_not: str
+    why_not: str | Promise
     """Why there is no weighted consensus, in a sentence."""
     people: list[Person]
 
@@ -77,13 +83,25 @@ class _Pairs:
             yield votes[0].person, sides == self.right
 
 
-def gold_accuracy(project: Project, which: Which) -> GoldAccuracy:
+def awaited(project: Project, which: Which) -> Awaited[GoldAccuracy]:
+    mark = fingerprint(project, which)
+    return Awaited(
+        part="consensus",
+        key=(project.pk, which.by, which.since, *mark),
+        count=lambda told: gold_accuracy(project, which, told),
+        num=mark[0],
+    )
+
+
+def gold_accuracy(project: Project, which: Which, told: Telling = NOBODY) -> GoldAccuracy:
     """Seven queries, however many tasks."""
+    told.expect(READING + RELIABILITY + SCORES)
+    said = pairs(project, which, with_gold=True, told=told, steps=READING)
     known: Reliability | None
     try:
-        known, why_not = reliability(pairs(project, which, with_gold=True)), ""
+        known, why_not = reliability(said, told=told, steps=RELIABILITY), ""
     except ValueError as error:
-        known, why_not = None, str(error)
+        known, why_not = None, error.args[0]
     judgments = which.narrow(Judgment.objects.counted().in_project(project)).filter(
         task__control=Task.Control.GOLD, task__gold__isnull=False
     )

@@ -5,7 +5,7 @@
         for row in telling.passing(rows): ...
 
 A file and not a row: work is one transaction, whose writes nobody else sees before its end. What a person does twice at
-once has one file; the page then shows the one that wrote last.
+once has one file; the page then shows the one that wrote last. Figures are nobody's own: they have a file each.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Work(StrEnum):
     FREEZE = "freeze"
     ROUND = "round"
     MODEL = "model"
+    FIGURES = "figures"
+    """Of a page, counted for whoever looks; told under a mark instead of a person."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,16 @@ class Telling:
     """Writes how far the work is, a few times a second at most. Without a file: tells nobody."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path, self._total, self._done = path, 0, 0
+        self._path = path
+        self._total = self._done = 0.0
         self._began, self._next = time.time(), 0.0
 
-    def expect(self, steps: int) -> None:
+    def expect(self, steps: float) -> None:
         """So many steps more are to come."""
         self._total += steps
         self._tell()
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: float = 1) -> None:
         self._done += steps
         if time.monotonic() >= self._next:
             self._tell()
@@ -89,6 +92,12 @@ class Telling:
         for item in items:
             yield item
             self.advance()
+
+    def within(self, steps: float, items: Sequence[Item]) -> Iterator[Item]:
+        """The items as they are; all of them together are so many steps."""
+        for item in items:
+            yield item
+            self.advance(steps / len(items))
 
     def parts(self, items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
         """The items, so many at a time; each of them is a step."""
@@ -105,7 +114,13 @@ class Telling:
         self._next = time.monotonic() + EVERY_SECONDS
         if self._path is None:
             return
-        said = {"done": self._done, "total": self._total, "began": self._began, "told": time.time(), "over": is_over}
+        said = {
+            "done": round(self._done),
+            "total": round(self._total),
+            "began": self._began,
+            "told": time.time(),
+            "over": is_over,
+        }
         beside = self._path.with_name(f"{self._path.name}-{os.getpid()}-{threading.get_ident()}")
         beside.write_text(json.dumps(said), encoding="utf-8")
         beside.replace(self._path)
@@ -116,10 +131,12 @@ NOBODY = Telling(None)
 
 
 @contextlib.contextmanager
-def telling(work: Work, user: User) -> Iterator[Telling]:
-    """Inside, the person's pages may ask how far it is; afterwards they hear that it is over."""
-    path = _path(work, user)
+def telling(work: Work, of: User | str) -> Iterator[Telling]:
+    """Inside, the person's pages (those with the mark) may ask how far it is; afterwards they hear that it is over."""
+    path = _path(work, of)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(of, str):
+        _forget_old(path.parent)
     told = Telling(path)
     told.expect(0)
     try:
@@ -128,10 +145,10 @@ def telling(work: Work, user: User) -> Iterator[Telling]:
         told.end()
 
 
-def read(work: Work, user: User) -> Progress | None:
-    """Of the person's newest work of this name; None where there is none, or it was over long ago."""
+def read(work: Work, of: User | str) -> Progress | None:
+    """Of the newest work of this name; None where there is none, or it was over long ago."""
     try:
-        said = json.loads(_path(work, user).read_text(encoding="utf-8"))
+        said = json.loads(_path(work, of).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     now = time.time()
@@ -140,5 +157,13 @@ def read(work: Work, user: User) -> Progress | None:
     return Progress(said["done"], said["total"], now - said["began"], said["over"])
 
 
-def _path(work: Work, user: User) -> Path:
-    return Path(settings.VAR_DIR) / "progress" / f"{work.value}-{user.pk}.json"
+def _path(work: Work, of: User | str) -> Path:
+    return Path(settings.VAR_DIR) / "progress" / f"{work.value}-{of if isinstance(of, str) else of.pk}.json"
+
+
+def _forget_old(folder: Path) -> None:
+    """People are few, marks come anew with every label: what is no longer read goes."""
+    for file in folder.glob(f"{Work.FIGURES.value}-*"):
+        with contextlib.suppress(FileNotFoundError):  # somebody else's request takes it away
+            if time.time() - file.stat().st_mtime > FORGOTTEN_SECONDS:
+                file.unlink()

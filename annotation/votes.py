@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,8 +23,9 @@ from django.utils.translation import gettext_lazy as _
 
 from annotation.agreement import Table, orders, table
 from annotation.days import midnight
-from annotation.models import Judgment, Project, Rank, Rating, Task
+from annotation.models import Gold, Judgment, Project, Rank, Rating, Task
 from annotation.models.work import JudgmentQuerySet, TaskQuerySet
+from annotation.progress import NOBODY, Telling
 
 
 class Voters(models.TextChoices):
@@ -64,21 +66,31 @@ class Row(NamedTuple):
 
 
 def fingerprint(project: Project, which: Which = ALL) -> tuple[int, ...]:
-    """Changes whenever a judgment comes, goes, or counts no more: what a cached figure is kept under."""
+    """What a cached figure is kept under, the number of judgments first. It changes whenever a judgment comes, goes, or
+    counts no more, and with the gold tasks: they are no votes.
+    """
     found = which.narrow(Judgment.objects.counted().in_project(project)).aggregate(
         num=Count("pk"), newest=Max("pk"), total=Sum("pk")
     )
-    return tuple(int(each or 0) for each in found.values())
+    golds = Gold.objects.filter(task__project=project).order_by("pk").values_list("pk", "preferred", "ratings")
+    digest = hashlib.sha256(repr(list(golds)).encode()).digest()
+    return (*(int(each or 0) for each in found.values()), int.from_bytes(digest[:8]))
 
 
-def comparisons(project: Project, which: Which = ALL, *, with_gold: bool = False) -> Table:
-    """Values are signed strengths, classes their signs; “both bad” is a tie."""
+def comparisons(
+    project: Project, which: Which = ALL, *, with_gold: bool = False, told: Telling = NOBODY, steps: float = 0
+) -> Table:
+    """Values are signed strengths, classes their signs; “both bad” is a tie. Reading them is so many steps."""
     tasks = project.tasks.filter(kind=Task.Kind.COMPARISON, num_judged__gt=0).exclude(control=Task.Control.REPEAT)
     pairs_of = _pairs_of(tasks if with_gold else tasks.questions())
     judged = which.narrow(Judgment.objects.counted().in_project(project)).filter(task__kind=Task.Kind.COMPARISON)
+    told.advance(steps / 3)
     day = TruncDate("created_at")
     rows = list(judged.order_by("pk").values_list("task_id", "annotator_id", day, "preferred_id", "strength"))
-    return _compared([row for row in rows if row[0] in pairs_of], pairs_of)
+    told.advance(steps / 3)
+    found = _compared([row for row in rows if row[0] in pairs_of], pairs_of)
+    told.advance(steps / 3)
+    return found
 
 
 class _Pair(NamedTuple):
@@ -167,13 +179,15 @@ def ratings(project: Project, which: Which = ALL) -> dict[int, Table]:
     return {criterion: tabled(given) for criterion, given in found.items()}
 
 
-def pairs(project: Project, which: Which = ALL, *, with_gold: bool = False) -> Table:
+def pairs(
+    project: Project, which: Which = ALL, *, with_gold: bool = False, told: Telling = NOBODY, steps: float = 0
+) -> Table:
     """All that was said about which of two answers is better: comparisons, rankings, and the order of ratings.
 
     Values are signs. What one person said of a pair in two kinds of task stands as two units.
     with_gold: gold comparisons too, which say something about people.
     """
-    tables = [comparisons(project, which, with_gold=with_gold), rankings(project, which)]
+    tables = [comparisons(project, which, with_gold=with_gold, told=told, steps=steps), rankings(project, which)]
     tables += [orders(rated) for _criterion, rated in sorted(ratings(project, which).items())]
     ends = np.cumsum([0, *(int(each.units.max(initial=-1)) + 1 for each in tables)])
     return table(

@@ -88,7 +88,7 @@ def test_the_web_half_of_training_meets_the_trainer_on_disk() -> None:
         if within(module, "torch", "transformers", "peft", "safetensors"):
             return False
         if within(module, "annotation"):
-            doors = ("models", "intake", "export", "webhooks", "simulation", "progress")
+            doors = ("models", "intake", "export", "webhooks", "simulation", "progress", "awaited")
             return within(module, *(f"annotation.{door}" for door in doors))
         if within(module, "training.rlhf"):
             return within(module, "training.rlhf.config", "training.rlhf.memory", "training.rlhf.rundir")

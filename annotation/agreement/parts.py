@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from annotation.agreement.alpha import Agreement, agreement
 from annotation.agreement.drawing import REPLICATES
 from annotation.agreement.tables import Days, Table, meetings, places
 
+Passing = Callable[[Sequence[Any]], Iterable[Any]]
+"""Hands parts on as they are, and may count them."""
 MOST_WEEKS = 26
 """Longer than this, months are shown instead of weeks."""
 
@@ -27,7 +30,7 @@ class Period(NamedTuple):
     agreement: Agreement
 
 
-def by_pair(data: Table, *, replicates: int = REPLICATES, seed: int = 0) -> list[PairOfPeople]:
+def by_pair(data: Table, *, replicates: int = REPLICATES, seed: int = 0, passing: Passing = iter) -> list[PairOfPeople]:
     """Every two people who judged a unit in common, by their ids."""
     firsts, seconds = meetings(data.units)
     if not len(firsts):
@@ -36,7 +39,7 @@ def by_pair(data: Table, *, replicates: int = REPLICATES, seed: int = 0) -> list
     pair = places(people)
     order = np.argsort(pair, kind="stable")
     found = []
-    for group in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1):
+    for group in passing(np.split(order, np.flatnonzero(np.diff(pair[order])) + 1)):
         first, second = people[group[0]]
         rows = np.sort(np.concatenate([firsts[group], seconds[group]]))
         figures = agreement(data.where(rows), replicates=replicates, seed=seed)
@@ -44,7 +47,7 @@ def by_pair(data: Table, *, replicates: int = REPLICATES, seed: int = 0) -> list
     return found
 
 
-def by_period(data: Table, *, replicates: int = REPLICATES, seed: int = 0) -> list[Period]:
+def by_period(data: Table, *, replicates: int = REPLICATES, seed: int = 0, passing: Passing = iter) -> list[Period]:
     """By week, or by month when that would be more than half a year of weeks; oldest first, empty ones left out.
 
     A unit belongs where its newest judgment came, so that each is counted once and with everybody who judged it.
@@ -59,7 +62,7 @@ def by_period(data: Table, *, replicates: int = REPLICATES, seed: int = 0) -> li
     is_month = bool((days.max() - days.min()) / np.timedelta64(7, "D") > MOST_WEEKS)
     starts = _months(days) if is_month else _weeks(days)
     found = []
-    for start in np.unique(starts):
+    for start in passing(list(np.unique(starts))):
         figures = agreement(shared.where(starts == start), replicates=replicates, seed=seed)
         found.append(Period(start.astype(datetime.date), is_month, figures))
     return found

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
 from annotation.agreement.drawing import Estimate, estimate, times_drawn
 from annotation.leaderboard.bradley_terry import Cells, Fit, Floats, Integers, connected, fit, unbroken
 from annotation.leaderboard.outcomes import Outcomes
+from annotation.progress import NOBODY, Telling
 
 REPLICATES = 500
 MAX_SOURCES = 60
@@ -22,6 +24,9 @@ AVERAGE = 1000
 """The rating of the average source; 400 points are odds of 10 to 1, as in chess."""
 POINTS = 400 / math.log(10)
 SEED = 0
+DRAWING, RAW, CONTROLLED = 20, 20, 20
+"""About how the time is spent, in hundredths of what the table takes with reading its outcomes, which is the rest."""
+READING = 40
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,16 +72,22 @@ class Leaderboard:
     has_converged: bool
 
 
-def leaderboard(outcomes: Outcomes, *, replicates: int = REPLICATES, seed: int = SEED) -> Leaderboard | None:
-    """The table; None while no two sources were compared."""
+def leaderboard(
+    outcomes: Outcomes, *, replicates: int = REPLICATES, seed: int = SEED, told: Telling = NOBODY
+) -> Leaderboard | None:
+    """The table; None while no two sources were compared. It takes DRAWING + RAW + CONTROLLED steps."""
     outcomes, left_out = _most_compared(outcomes)
     if len(outcomes.sources) < 2:
         return None
     size = len(outcomes.sources)
-    draws = _draws(outcomes, replicates=replicates, seed=seed)
-    raw = _fitted(outcomes, np.zeros_like(outcomes.length), draws, with_length=False)
+    draws = _draws(outcomes, replicates=replicates, seed=seed, told=told)
+    raw = _fitted(outcomes, np.zeros_like(outcomes.length), told.within(RAW, draws), with_length=False)
     spread = math.sqrt(float(np.average(outcomes.length**2, weights=outcomes.num)))
-    controlled = raw if spread == 0 else _fitted(outcomes, outcomes.length / spread, draws, with_length=True)
+    controlled = (
+        raw
+        if spread == 0
+        else _fitted(outcomes, outcomes.length / spread, told.within(CONTROLLED, draws), with_length=True)
+    )
     wins, num = _by_pair(outcomes)
     return Leaderboard(
         standings=_standings(outcomes, raw, controlled),
@@ -109,29 +120,30 @@ def _most_compared(outcomes: Outcomes) -> tuple[Outcomes, list[str]]:
     return Outcomes(sources=names, **chosen), sorted(set(outcomes.sources) - set(names))
 
 
-def _draws(outcomes: Outcomes, *, replicates: int, seed: int) -> list[Floats]:
+def _draws(outcomes: Outcomes, *, replicates: int, seed: int, told: Telling) -> list[Floats]:
     """How often each prompt counts: once in the first replicate, which is the estimate; then as drawn."""
     num_prompts = _num_prompts(outcomes)
     generator = np.random.default_rng(seed)
     once = [np.ones(num_prompts)]
     if num_prompts < 2:
         return once
-    return once + [times_drawn(num_prompts, generator) for _replicate in range(replicates)]
+    return once + [times_drawn(num_prompts, generator) for _each in told.within(DRAWING, range(replicates))]
 
 
-def _fitted(outcomes: Outcomes, length: Floats, draws: list[Floats], *, with_length: bool) -> Fit:
+def _fitted(outcomes: Outcomes, length: Floats, draws: Iterable[Floats], *, with_length: bool) -> Fit:
+    """Each draw is summed up as it comes, which is what takes the time."""
     lengths, step = np.unique(length, return_inverse=True)
     size = len(outcomes.sources)
     key = (outcomes.first * size + outcomes.second) * len(lengths) + step
     found, cell = np.unique(key, return_inverse=True)
-    wins, num = np.empty((len(draws), len(found))), np.empty((len(draws), len(found)))
-    for replicate, times in enumerate(draws):
+    wins, num = [], []
+    for times in draws:
         weight = times[outcomes.prompt]
-        wins[replicate] = np.bincount(cell, weight * outcomes.wins, len(found))
-        num[replicate] = np.bincount(cell, weight * outcomes.num, len(found))
+        wins.append(np.bincount(cell, weight * outcomes.wins, len(found)))
+        num.append(np.bincount(cell, weight * outcomes.num, len(found)))
     pair, step = np.divmod(found, len(lengths))
     cells = Cells(pair // size, pair % size, lengths[step], size)
-    return fit(cells, wins, num, with_length=with_length)
+    return fit(cells, np.stack(wins), np.stack(num), with_length=with_length)
 
 
 def _standings(outcomes: Outcomes, raw: Fit, controlled: Fit) -> list[Standing]:

@@ -7,6 +7,7 @@ People are held against people, and simulated annotators against simulated annot
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db import connection, models
@@ -51,7 +52,7 @@ WITH given AS MATERIALIZED (
     JOIN annotation_task task ON task.id = judgment.task_id
     JOIN annotation_assignment lent ON lent.id = judgment.assignment_id
     JOIN annotation_user person ON person.id = judgment.annotator_id
-    WHERE task.project_id = %(project)s AND judgment.is_current
+    WHERE task.project_id = %(project)s AND judgment.is_current AND task.prompt_id BETWEEN %(first)s AND %(last)s
 ), said AS (
     -- What a vote says of two answers: 1, the first is better; 0, a tie; -1.
     SELECT annotator_id, is_simulated, at, prompt_id, a_id, b_id,
@@ -144,6 +145,16 @@ SELECT person, is_simulated, week, figure, sum(num)::bigint, sum(hits)::bigint, 
        sum(hits * hits)::bigint, sum(hits * num)::bigint, sum(num * num)::bigint
 FROM by_prompt GROUP BY 1, 2, 3, 4
 """
+# Trials of different prompts have nothing to do with each other, so many labels are looked at a stretch of prompts at a
+# time: whoever waits hears of each, and the database sorts within its memory.
+STRETCHES = """
+SELECT min(prompt_id), max(prompt_id) FROM (
+    SELECT prompt_id, (row_number() OVER (ORDER BY prompt_id) - 1) / %(size)s AS stretch
+    FROM (SELECT DISTINCT prompt_id FROM annotation_task WHERE project_id = %(project)s) asked
+) numbered
+GROUP BY stretch ORDER BY stretch
+"""
+STRETCH = 10_000
 CUT = """
     SELECT {person}::bigint AS person, {is_simulated}::boolean AS is_simulated, {week}::timestamptz AS week,
            figure, prompt_id, count(*) AS num, count(*) FILTER (WHERE hit) AS hits
@@ -157,6 +168,10 @@ PERSON = CUT.format(**NOTHING | OF_ONE | {"person": "annotator_id"})
 WEEKS = CUT.format(**NOTHING | OF_ONE | {"week": "date_trunc('week', at, 'UTC')"})
 
 
+Passing = Callable[[Sequence[Any]], Iterable[Any]]
+"""Hands parts on as they are, and may count them."""
+
+
 class Trials(NamedTuple):
     """Sums of each figure, by what they were taken apart by."""
 
@@ -168,31 +183,34 @@ class Trials(NamedTuple):
     """By the week's Monday at 0:00 UTC."""
 
 
-def of_people(project: Project) -> Trials:
+def of_people(project: Project, passing: Passing = iter) -> Trials:
     """Of everybody, by person."""
-    return _trials(project, BY_PERSON)
+    return _trials(project, passing, BY_PERSON)
 
 
-def of_all(project: Project) -> Trials:
+def of_all(project: Project, passing: Passing = iter) -> Trials:
     """Of everybody together."""
-    return _trials(project, BY_ALL)
+    return _trials(project, passing, BY_ALL)
 
 
-def of_person(project: Project, annotator: User) -> Trials:
+def of_person(project: Project, annotator: User, passing: Passing = iter) -> Trials:
     """Of one person, as a whole and by week, and of everybody together: one look at the labels for all three."""
-    return _trials(project, BY_ALL, PERSON, WEEKS, annotator=annotator.pk)
+    return _trials(project, passing, BY_ALL, PERSON, WEEKS, annotator=annotator.pk)
 
 
-def _trials(project: Project, *cuts: str, **values: Any) -> Trials:
+def _trials(project: Project, passing: Passing, *cuts: str, **values: Any) -> Trials:
     found = Trials({}, {False: {}, True: {}}, {})
+    statement = EVENTS.format(cuts="UNION ALL".join(cuts))
     with connection.cursor() as cursor:
-        cursor.execute(EVENTS.format(cuts="UNION ALL".join(cuts)), {"project": project.pk, **values})
-        for person, is_simulated, week, figure, *sums in cursor.fetchall():
-            if person is not None:
-                of = found.people.setdefault(person, {})
-            elif week is not None:
-                of = found.weeks.setdefault(week, {})
-            else:
-                of = found.everybody[is_simulated]
-            of[Figure(figure)] = Sums(*sums)
+        cursor.execute(STRETCHES, {"project": project.pk, "size": STRETCH})
+        for first, last in passing(cursor.fetchall()):
+            cursor.execute(statement, {"project": project.pk, "first": first, "last": last, **values})
+            for person, is_simulated, week, figure, *sums in cursor.fetchall():
+                if person is not None:
+                    of = found.people.setdefault(person, {})
+                elif week is not None:
+                    of = found.weeks.setdefault(week, {})
+                else:
+                    of = found.everybody[is_simulated]
+                of[Figure(figure)] = of.get(Figure(figure), Sums()).plus(Sums(*sums))
     return found

@@ -12,10 +12,14 @@ from django.db.models.functions import TruncWeek
 from annotation.agreement.drawing import Estimate
 from annotation.agreement.shares import Share
 from annotation.models import Assignment, Judgment, Project, User
+from annotation.progress import NOBODY, Telling
 from annotation.quality import events
 from annotation.quality.events import Figure
 from annotation.quality.pace import paces_of
 from annotation.quality.shares import Sums, clustered
+
+LOOKING, COUNTING = 80, 20
+"""About how the time is spent, in hundredths: the trials, and the rest."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,9 +58,12 @@ class Closely:
     """The figures of everybody of their kind together: people, or simulated annotators."""
 
 
-def people_of(project: Project) -> dict[int, Person]:
-    """By user id: everybody who has judged or skipped something here. Four queries."""
-    return _people(project, events.of_people(project).people)
+def people_of(project: Project, told: Telling = NOBODY) -> dict[int, Person]:
+    """By user id: everybody who has judged or skipped something here. Five queries, and one more for every 10,000
+    prompts.
+    """
+    told.expect(LOOKING + COUNTING)
+    return _people(project, events.of_people(project, _within(told)).people)
 
 
 def _people(project: Project, sums: dict[int, dict[Figure, Sums]]) -> dict[int, Person]:
@@ -80,23 +87,28 @@ def _people(project: Project, sums: dict[int, dict[Figure, Sums]]) -> dict[int, 
     }
 
 
+def _within(told: Telling) -> events.Passing:
+    return lambda stretches: told.within(LOOKING, stretches)
+
+
 def nobody() -> Person:
     """Who has done nothing yet."""
     return Person(pace=Estimate(None), shares=_shares({}))
 
 
-def whole_of(project: Project) -> dict[bool, dict[Figure, Share]]:
-    """The figures of all people together, and (under True) of all simulated annotators."""
-    return _together(events.of_all(project))
+def whole_of(project: Project, told: Telling = NOBODY) -> dict[bool, dict[Figure, Share]]:
+    """The figures of all people together, and (under True) of all simulated annotators. It takes LOOKING steps."""
+    return _together(events.of_all(project, _within(told)))
 
 
 def _together(trials: events.Trials) -> dict[bool, dict[Figure, Share]]:
     return {is_simulated: _shares(found) for is_simulated, found in trials.everybody.items()}
 
 
-def closely(project: Project, annotator: User) -> Closely:
-    """One person's work. Five queries."""
-    trials = events.of_person(project, annotator)
+def closely(project: Project, annotator: User, told: Telling = NOBODY) -> Closely:
+    """One person's work. Six queries, and one more for every 10,000 prompts."""
+    told.expect(LOOKING + COUNTING)
+    trials = events.of_person(project, annotator, _within(told))
     return Closely(
         work=_people(project, trials.people).get(annotator.pk) or nobody(),
         weeks=_weeks(project, annotator, trials.weeks),

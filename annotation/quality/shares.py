@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import NamedTuple
 
 from annotation.agreement.shares import Share, share
@@ -16,6 +17,10 @@ class Sums(NamedTuple):
     hits_squared: int = 0
     hits_by_num: int = 0
     num_squared: int = 0
+
+    def plus(self, others: Sums) -> Sums:
+        """With the sums over other prompts."""
+        return Sums(*map(operator.add, self, others))
 
 
 def clustered(sums: Sums) -> Share:

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from annotation.agreement import Agreement, Estimate, PairOfPeople
-from annotation.agreement_report import Detail, detail, overall, subjects
-from annotation.gold_accuracy import gold_accuracy
+from annotation.agreement_report import Detail, report, subjects
+from annotation.gold_accuracy import awaited
 from annotation.models import Judgment, Project, Role, User
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
@@ -62,8 +62,9 @@ class Matrix:
 def agreement(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug, role=Role.REVIEWER)
     wanted = Wanted.of(request, project)
-    lines = overall(project, wanted.which)
-    found = detail(project, wanted.which, wanted.subject) if wanted.subject else None
+    about = subjects(project)
+    figures, waits = report(project, wanted.which, wanted.subject).on(request)
+    found = figures.detail if figures else None
     names = names_of(found)
     context = {
         "project": project,
@@ -71,8 +72,10 @@ def agreement(request: PersonRequest, slug: str) -> HttpResponse:
         "wanted": wanted,
         "bys": Voters.choices,
         "periods": PERIODS.items(),
-        "lines": lines,
-        "chosen": next((line.subject for line in lines if line.subject.key == wanted.subject), None),
+        "waits": waits,
+        "subjects": about,
+        "lines": figures.lines(about) if figures else [],
+        "chosen": next((subject for subject in about if subject.key == wanted.subject), None),
         "detail": found,
         "matrix": matrix_of(found.pairs, names) if found else None,
         "pairs": [(names[pair.first], names[pair.second], pair.agreement) for pair in found.pairs] if found else [],
@@ -89,10 +92,10 @@ def agreement_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     project = project_for(request, slug, role=Role.REVIEWER)
     wanted = Wanted.of(request, project)
     name = request.GET.get("table", "")
-    if name in TABLES and wanted.subject:
-        return csv_file(f"{slug}-agreement-{name}.csv", *TABLES[name](detail(project, wanted.which, wanted.subject)))
-    lines = overall(project, wanted.which)
-    rows = ([line.subject.label, *cells(line.agreement)] for line in lines)
+    found = report(project, wanted.which, wanted.subject).get()
+    if name in TABLES and found.detail:
+        return csv_file(f"{slug}-agreement-{name}.csv", *TABLES[name](found.detail))
+    rows = ([line.subject.label, *cells(line.agreement)] for line in found.lines(subjects(project)))
     return csv_file(f"{slug}-agreement.csv", ["subject", *FIGURES], rows)
 
 
@@ -102,13 +105,15 @@ def consensus(request: PersonRequest, slug: str) -> HttpResponse:
     """How right each consensus is on gold tasks. Apart, and fetched by the page: it takes a second or two."""
     project = project_for(request, slug, role=Role.REVIEWER)
     wanted = Wanted.of(request, project)
-    found = gold_accuracy(project, wanted.which)
-    names = dict(User.objects.filter(pk__in=[person.id for person in found.people]).values_list("pk", "username"))
+    found, waits = awaited(project, wanted.which).on(request)
+    people = found.people if found else []
+    names = dict(User.objects.filter(pk__in=[person.id for person in people]).values_list("pk", "username"))
     context = {
         "project": project,
         "role": project.role_of(request.user),
         "found": found,
-        "people": [(names[person.id], person) for person in found.people],
+        "waits": waits,
+        "people": [(names[person.id], person) for person in people],
     }
     template = "annotation/consensus.html"
     return render(request, template + ("#consensus" if request.htmx else ""), context)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from annotation.awaited import Awaited
 from annotation.leaderboard import Leaderboard, Standing, leaderboard, outcomes_of
+from annotation.leaderboard.standings import CONTROLLED, DRAWING, RAW, READING
 from annotation.models import Judgment, Project, Role
+from annotation.progress import Telling
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
 from annotation.votes import Voters, fingerprint
 
-KEPT_SECONDS = 3600
 WIDTH, MARGIN = 160, 6
 
 
@@ -49,13 +50,14 @@ class Row:
 def board(request: PersonRequest, slug: str) -> HttpResponse:
     project = project_for(request, slug, role=Role.REVIEWER)
     wanted = Wanted.of(request)
-    found = board_of(project, wanted)
+    found, waits = board_of(project, wanted).on(request)
     context = {
         "project": project,
         "role": project.role_of(request.user),
         "wanted": wanted,
         "voters": Voters.choices,
         "board": found,
+        "waits": waits,
         "rows": rows_of(found.standings) if found else [],
         "matrix": list(zip(found.standings, found.matchups, strict=True)) if found else [],
         "num_simulated": Judgment.objects.votes().in_project(project).filter(annotator__is_simulated=True).count(),
@@ -68,7 +70,7 @@ def board(request: PersonRequest, slug: str) -> HttpResponse:
 def board_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     """The table; with ?table=matchups, each source against each other."""
     project = project_for(request, slug, role=Role.REVIEWER)
-    found = board_of(project, Wanted.of(request))
+    found = board_of(project, Wanted.of(request)).get()
     standings = found.standings if found else []
     if request.GET.get("table") == "matchups":
         matchups = [
@@ -95,10 +97,16 @@ def board_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     return csv_file(f"{slug}-leaderboard.csv", head, rows)
 
 
-def board_of(project: Project, wanted: Wanted) -> Leaderboard | None:
-    """Computed once for the labels as they are: 100,000 of them take seconds."""
-    key = "-".join(map(str, ("standings", project.pk, *fingerprint(project), *wanted)))
-    return cache.get_or_set(key, lambda: leaderboard(outcomes_of(project, **wanted._asdict())), KEPT_SECONDS)
+def board_of(project: Project, wanted: Wanted) -> Awaited[Leaderboard | None]:
+    mark = fingerprint(project)
+
+    def count(told: Telling) -> Leaderboard | None:
+        told.expect(READING + DRAWING + RAW + CONTROLLED)
+        outcomes = outcomes_of(project, **wanted._asdict())
+        told.advance(READING)
+        return leaderboard(outcomes, told=told)
+
+    return Awaited(part="standings", key=(project.pk, *mark, *wanted), count=count, num=mark[0])
 
 
 def rows_of(standings: list[Standing]) -> list[Row]:

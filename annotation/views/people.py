@@ -11,7 +11,7 @@ from annotation import actions
 from annotation.forms import MemberForm
 from annotation.models import Membership, Project, Role
 from annotation.views.access import PersonRequest, person_required, project_for
-from annotation.views.person import quality_of
+from annotation.views.person import members_with, work_of
 
 
 @person_required
@@ -28,11 +28,13 @@ def people(request: PersonRequest, slug: str) -> HttpResponse:
         else:
             messages.success(request, _("%(name)s is %(role)s here now.") % {"name": user, "role": Role(role).label})
             return redirect("annotation:people", slug)
+    work, waits = work_of(project).on(request)
     context = {
         "project": project,
         "role": Role.ADMIN,
         "members": members_of(project),
-        "quality": quality_of(project),
+        "waits": waits,
+        "quality": members_with(project, work) if work is not None else [],
         "form": form,
         "roles": Role.choices,
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib import messages
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import ngettext
@@ -14,12 +15,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotation import actions
 from annotation.agreement.shares import Share
+from annotation.awaited import Awaited
 from annotation.forms import VoidForm
 from annotation.models import Assignment, Membership, Project, Role, Voiding
 from annotation.progress import Work, telling
-from annotation.quality import Figure, Person, Week, closely, nobody, people_of
+from annotation.quality import Closely, Figure, Person, Week, closely, nobody, people_of
 from annotation.spreadsheets import csv_file
 from annotation.views.access import PersonRequest, person_required, project_for
+from annotation.votes import fingerprint
 
 WIDTH, HEIGHT = 100, 60
 
@@ -47,7 +50,7 @@ class Bar(NamedTuple):
 def person(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     project = project_for(request, slug, role=Role.ADMIN)
     membership = member(project, pk)
-    return render(request, "annotation/person.html", page_of(project, membership, VoidForm()))
+    return render(request, "annotation/person.html", page_of(request, project, membership, VoidForm()))
 
 
 @person_required
@@ -58,7 +61,7 @@ def void(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
     membership = member(project, pk)
     form = VoidForm(request.POST)
     if not form.is_valid():
-        return render(request, "annotation/person.html", page_of(project, membership, form), status=422)
+        return render(request, "annotation/person.html", page_of(request, project, membership, form), status=422)
     num = actions.voidable(project, annotator=membership.user, **form.period).count()
     if num and not form.cleaned_data["is_sure"]:
         context = {"project": project, "role": Role.ADMIN, "membership": membership, "form": form, "num": num}
@@ -71,7 +74,7 @@ def void(request: PersonRequest, slug: str, pk: int) -> HttpResponse:
             )  # fmt: skip
     except ValueError as error:
         form.add_error(None, str(error))
-        return render(request, "annotation/person.html", page_of(project, membership, form), status=422)
+        return render(request, "annotation/person.html", page_of(request, project, membership, form), status=422)
     num = voiding.judgments.count()
     sentence = ngettext("%(num)d label counts no more.", "%(num)d labels count no more.", num)
     messages.success(request, sentence % {"num": num})
@@ -110,7 +113,7 @@ def people_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     head += ["skips", "flagged", "last_label"]
     head += [f"{figure.value}{part}" for figure in Figure for part in ("", "_low", "_high", "_n")]
     rows = []
-    for membership, work in quality_of(project):
+    for membership, work in members_with(project, work_of(project).get()):
         values: list[object] = [
             *(membership.user.username, Role(membership.role).name.lower()),
             *(membership.user.is_simulated, membership.is_paused),
@@ -123,9 +126,22 @@ def people_csv(request: PersonRequest, slug: str) -> StreamingHttpResponse:
     return csv_file(f"{slug}-people.csv", head, rows)
 
 
-def quality_of(project: Project) -> list[tuple[Membership, Person]]:
-    """Every member with their work: who labels most first. Four queries."""
-    found = people_of(project)
+def work_of(project: Project) -> Awaited[dict[int, Person]]:
+    """Everybody's, by user id."""
+    mark = (*fingerprint(project), *skip_mark(project))
+    count = partial(people_of, project)
+    return Awaited(part="work", key=(project.pk, *mark), count=count, num=mark[0])
+
+
+def skip_mark(project: Project) -> tuple[int, int]:
+    """Changes whenever somebody skips a task, or a skip is undone."""
+    skipped = Assignment.objects.in_project(project).filter(status=Assignment.Status.SKIPPED)
+    found = skipped.aggregate(num=Count("pk"), total=Sum("pk"))
+    return found["num"], int(found["total"] or 0)
+
+
+def members_with(project: Project, found: Mapping[int, Person]) -> list[tuple[Membership, Person]]:
+    """Every member with their work: who labels most first."""
     members = project.memberships.select_related("user").order_by("user__username")
     rows = [(membership, found.get(membership.user_id) or nobody()) for membership in members]
     return sorted(rows, key=lambda row: -row[1].num_labels)
@@ -135,20 +151,27 @@ def member(project: Project, pk: int) -> Membership:
     return get_object_or_404(project.memberships.select_related("user"), pk=pk)
 
 
-def page_of(project: Project, membership: Membership, form: VoidForm) -> dict[str, Any]:
+def page_of(request: PersonRequest, project: Project, membership: Membership, form: VoidForm) -> dict[str, Any]:
     user = membership.user
-    found = closely(project, user)
+    mark = (*fingerprint(project), *skip_mark(project))
+    count = partial(closely, project, user)
+    found, waits = Awaited(part="closely", key=(project.pk, user.pk, *mark), count=count, num=mark[0]).on(request)
     return {
         "project": project,
         "role": Role.ADMIN,
         "membership": membership,
-        "work": found.work,
-        "rows": [FigureRow(figure, found.work.shares[figure], found.everybody[figure]) for figure in Figure],
-        "bars": bars_of(found.weeks),
+        "waits": waits,
+        "work": found and found.work,
+        "rows": rows_of(found) if found else [],
+        "bars": bars_of(found.weeks) if found else [],
         "skips": skips_of(project, membership),
         "voidings": voidings_of(project, membership),
         "form": form,
     }
+
+
+def rows_of(found: Closely) -> list[FigureRow]:
+    return [FigureRow(figure, found.work.shares[figure], found.everybody[figure]) for figure in Figure]
 
 
 def skips_of(project: Project, membership: Membership) -> list[tuple[str, int]]:

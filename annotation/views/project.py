@@ -19,16 +19,21 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation import actions
 from annotation.agreement import Estimate, Reason, Share, agreement
+from annotation.awaited import Awaited
 from annotation.days import start_of_day
 from annotation.forms import ProjectForm
 from annotation.models import Assignment, Judgment, Project, Role, User
+from annotation.progress import Telling
 from annotation.quality import Figure, whole_of
+from annotation.quality.people import LOOKING
 from annotation.views.access import PersonRequest, person_required, project_for
 from annotation.votes import Voters, Which, comparisons, fingerprint
 from annotation.waiting import waiting
 
 KEPT_SECONDS = 60
-"""Of the quality figures, as gold tasks may change while no label does; and of the overview of a large project."""
+"""Of the overview of a large project."""
+READING = 80
+"""Steps of reading what people said, beside those of looking at each person's trials."""
 BY_PERSON = Q(annotator__is_simulated=False)
 MANY = 20_000
 """Tasks of a project beyond which its overview is counted once in KEPT_SECONDS; the page says when."""
@@ -110,18 +115,20 @@ def project(request: PersonRequest, slug: str) -> HttpResponse:
 def project_quality(request: PersonRequest, slug: str) -> HttpResponse:
     """How well people judge, for the overview, which asks for it when it is there: much of it is computed anew."""
     found = project_for(request, slug, role=Role.REVIEWER)
-    key = "-".join(map(str, ("quality", found.pk, *fingerprint(found))))
-    quality = cache.get_or_set(key, lambda: quality_of(found), KEPT_SECONDS)
-    template = "annotation/project_quality.html" + ("#figures" if request.htmx else "")
-    return render(request, template, {"project": found, "role": found.role_of(request.user), "quality": quality})
+    mark = fingerprint(found)
+    awaited = Awaited(part="quality", key=(found.pk, *mark), count=lambda told: quality_of(found, told), num=mark[0])
+    quality, waits = awaited.on(request)
+    context = {"project": found, "role": found.role_of(request.user), "quality": quality, "waits": waits}
+    return render(request, "annotation/project_quality.html" + ("#figures" if request.htmx else ""), context)
 
 
-def quality_of(found: Project) -> Quality:
+def quality_of(found: Project, told: Telling) -> Quality:
     """Of people, or where none has judged yet, of simulated annotators. Few queries; seconds for 100,000 labels."""
+    told.expect(READING + LOOKING)
     people = Judgment.objects.counted().in_project(found).filter(BY_PERSON).exists()
     by = Voters.PEOPLE if people else Voters.SIMULATED
-    shares = whole_of(found)[not people]
-    return Quality(not people, agreement(comparisons(found, Which(by=by))).nominal, shares)
+    alpha = agreement(comparisons(found, Which(by=by), told=told, steps=READING)).nominal
+    return Quality(not people, alpha, whole_of(found, told)[not people])
 
 
 def kept_overview(found: Project) -> Overview:

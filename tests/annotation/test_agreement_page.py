@@ -220,5 +220,5 @@ def test_queries_do_not_grow_with_the_judgments(
         browser.get(PATH)
     with django_assert_max_num_queries(20):
         browser.get(PATH)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(26):
         browser.get(PATH + "consensus/")

@@ -123,4 +123,4 @@ def test_few_queries_however_many_people(project: Project, alice: User, carol: U
             say(person, task, "b")
     with CaptureQueriesContext(connection) as many:
         browser.get(path)
-    assert len(many) == len(few) <= 16
+    assert len(many) == len(few) <= 24  # the cache is a table too: keeping the figures takes some

@@ -207,7 +207,7 @@ def test_a_handful_of_queries_however_many_people(project: Project) -> None:
             say(person, task, "ab"[number % 2])
     with CaptureQueriesContext(connection) as queries:
         assert len(people_of(project)) == 12
-    assert len(queries) == 4
+    assert len(queries) == 5
 
 
 def test_with_one_trial_a_prompt_it_is_wilsons_interval() -> None:
