@@ -16,8 +16,8 @@ FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "signals.py", "base_tr
 
 RLHF_ORDER = [
     *("fields", "run_config", "policy_config", "config", "rundir", "shapes", "memory", "peak", "launch", "distributed"),
-    *("beside", "data", "inputs", "norms", "row_layout", "packing", "activations", "fused", "scalar", "model", "heads"),
-    *("adapters", "losses", "advantages", "sampling", "scoring", "rewards"),
+    *("beside", "data", "inputs", "norms", "row_layout", "packing", "activations", "fused", "heads", "token_steps"),
+    *("scalar", "model", "adapters", "losses", "advantages", "sampling", "scoring", "rewards"),
     *("optimizer", "checkpoint", "spread", "calibration", "measures", "pairs", "held_out", "values", "steering"),
     *("experience", "policy_update", "train_sft", "train_reward", "train_dpo", "train_ilql", "train_policy"),
     *("served", "streamed", "generate", "evaluate", "chat", "compare", "environment", "boards", "__main__"),

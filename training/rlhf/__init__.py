@@ -23,9 +23,9 @@ Read the files in this order; each imports only those before it:
     fields, run_config, policy_config, config, rundir
                             what is asked, and where it lies (standard library only)
     data, packing           lines to tensors; rows of unequal length without padding (row_layout, norms)
-    activations, model, heads
-                            what is kept for the backward pass; causal models, scalar heads, adapters;
-                            what stands on a trunk
+    activations, heads, token_steps, model
+                            what is kept for the backward pass; what stands on a trunk; one more token a row;
+                            causal models, scalar heads, adapters
     losses, advantages      tensors in, tensors out
     sampling, scoring, rewards
                             answers from a policy; what a reward model says about them, what they are paid

@@ -51,15 +51,16 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin, sign=1)
+        return turned(x, cos, sin, sign=1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         cos, sin = ctx.saved_tensors
-        return _turned(gradients[0], cos, sin, sign=-1), None, None
+        return turned(gradients[0], cos, sin, sign=-1), None, None
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
+def turned(x: Tensor, cos: Tensor, sin: Tensor, *, sign: int) -> Tensor:
+    """What _Rotation gives; sign −1: turned back."""
     half = x.shape[-1] // 2
     turned = x * cos
     turned[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
@@ -115,7 +116,7 @@ def _attention(
     query, key, value = (layer(hidden_states).view(shape) for layer in (self.q_proj, self.k_proj, self.v_proj))
     cos, sin = (part.unsqueeze(2) for part in position_embeddings)
     query, key = (
-        _Rotation.apply(states, cos, sin) if torch.is_grad_enabled() else _turned(states, cos, sin, sign=1)
+        _Rotation.apply(states, cos, sin) if torch.is_grad_enabled() else turned(states, cos, sin, sign=1)
         for states in (query, key)
     )
     query, key, value = (states.transpose(1, 2) for states in (query, key, value))

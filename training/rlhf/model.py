@@ -40,6 +40,7 @@ from training.rlhf.inputs import forward_names, model_inputs
 from training.rlhf.packing import enable_packing
 from training.rlhf.rundir import write_text
 from training.rlhf.scalar import Scalar
+from training.rlhf.token_steps import enable_steps
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -120,8 +121,8 @@ def load_policy(model: str, revision: str = "", *, device: torch.device, is_stee
             f"trained on. Start from the model it came from, {about.get('parent')}."
         )
     policy: PreTrainedModel = _load(AutoModelForCausalLM, model, revision, use_safetensors=True, dtype=torch.float32)
-    if enable_packing(policy.to(device).eval()):
-        fuse(policy)
+    if enable_packing(policy.to(device).eval()) and fuse(policy):
+        enable_steps(policy)
     return policy
 
 

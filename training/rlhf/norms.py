@@ -19,12 +19,12 @@ def rms_norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """weight · states / √(mean of their squares + epsilon), over the last dimension; at least in float32."""
     inner = states if states.dtype == torch.float64 else states.float()
     if not torch.is_grad_enabled():
-        return _normed(inner, weight, epsilon)[0]
+        return normed(inner, weight, epsilon)[0]
     found: Tensor = _RMSNorm.apply(inner, weight, epsilon)
     return found
 
 
-def _normed(states: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+def normed(states: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """What comes out, and what every token was multiplied with."""
     mean = torch.linalg.vector_norm(states, dim=-1, keepdim=True).square_().div_(states.shape[-1])
     scale = mean.add_(epsilon).rsqrt_()
@@ -36,7 +36,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        found, scale = _normed(states, weight, epsilon)
+        found, scale = normed(states, weight, epsilon)
         ctx.save_for_backward(states, weight, scale)
         return found
 

@@ -25,6 +25,7 @@ from training.rlhf.heads import head_of, picked_logprobs, trunk_of
 from training.rlhf.inputs import forward_names
 from training.rlhf.losses import token_logprobs
 from training.rlhf.packing import packed_states, packs
+from training.rlhf.token_steps import TokenStep, hidden_keys, token_step
 
 COMPACT_BELOW = 0.75
 """Finished rows leave the batch once fewer than this share of it are still at work: copying the cache has to pay."""
@@ -143,6 +144,10 @@ def _draw(logits: Tensor, uniform: Tensor, temperature: float) -> tuple[Tensor, 
     return tokens, probabilities.gather(1, tokens.unsqueeze(1)).squeeze(1).log()
 
 
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
 class _RoomyLayer(DynamicLayer):
     """Keys and values of one layer in memory that is there from the start: DynamicLayer copies all for every token."""
 
@@ -194,9 +199,14 @@ class _Decoder:
         self._cache.layers = [
             _RoomyLayer(width + max_tokens) if type(layer) is DynamicLayer else layer for layer in self._cache.layers
         ]
+        self._step: TokenStep | None = None
+        """How further tokens are read, once the prompts are."""
 
     def logits(self) -> Tensor:
         """(B, V) for the next token of every row."""
+        if self._step is not None:
+            hidden = hidden_keys(self._mask, self.dtype) if self._is_padded else None
+            return _at_least_float32(self._step(self._input, self._positions, hidden, self._cache.layers))
         output: Any = self._model(
             input_ids=self._input,
             # Without padding the model builds its plain causal mask, which is cheaper.
@@ -210,7 +220,9 @@ class _Decoder:
         if self._copies is not None:
             self.keep(self._copies)
             logits, self._copies = logits[self._copies], None
-        return logits if logits.dtype == torch.float64 else logits.float()
+        if all(type(layer) is _RoomyLayer for layer in self._cache.layers):
+            self._step = token_step(self._model)
+        return _at_least_float32(logits)
 
     def feed(self, tokens: Tensor) -> None:
         """tokens: (B,) what each row wrote last."""
