@@ -226,6 +226,10 @@ def test_what_people_asked_themselves_is_counted_apart(blind: Chat, bob: User) -
     board = f"/projects/{blind.project.slug}/leaderboard/"
     assert "zebra-a" not in browser(bob).get(board).content.decode()
     assert "zebra-a" in browser(bob).get(f"{board}?chats=1").content.decode()
+    first, second = blind.versions
+    diff = browser(bob).get(f"/models/compare/?a={first.pk}&b={second.pk}").content.decode()
+    assert "Wins in chats" in diff and "1 vote on what people asked" in diff, "though they share no other answers"
+    assert "Wins by people" not in diff and "Wins by reward" not in diff
 
 
 def test_every_turn_is_voted_on_by_itself(blind: Chat, bob: User) -> None:
