@@ -82,6 +82,7 @@ class Verb(models.TextChoices):
     MODEL_PUSHED = "model.pushed", _("sent a model version to a hub")
     MODEL_DELETED = "model.deleted", _("deleted a model version")
     REVIEW_OPENED = "review.opened", _("opened a review of two versions")
+    REVIEW_VOTED = "review.voted", _("voted on a pair in a review")
     REVIEW_COMMENTED = "review.commented", _("commented on a review")
     REVIEW_CLOSED = "review.closed", _("approved or rejected a version in a review")
 
@@ -179,10 +180,16 @@ class AuditEntry(models.Model):
     @property
     def facts(self) -> list[tuple[str, str]]:
         """The details as a reader wants them: (what, how it is, or how it was → how it is)."""
-        return [
-            (key, " → ".join(_shown(key, part) for part in (value if isinstance(value, list) else [value])))
-            for key, value in self.details.items()
-        ]
+        return [(key, _in_words(key, value)) for key, value in self.details.items()]
+
+
+LISTS = {"events", "fields", "scopes", "versions"}
+"""Details of which there may be several; any other list is a change: [before, after]."""
+
+
+def _in_words(key: str, value: Any) -> str:
+    parts = value if isinstance(value, list) else [value]
+    return (", " if key in LISTS else " → ").join(_shown(key, part) for part in parts)
 
 
 def _shown(key: str, value: Any) -> str:

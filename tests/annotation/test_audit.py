@@ -28,6 +28,12 @@ def test_it_works(there: str, project: Project, carol: User, alice: User) -> Non
     assert "of another project" not in text_of(carol, there)
 
 
+def test_several_events_of_a_webhook_are_no_change(there: str, project: Project, carol: User) -> None:
+    actions.add_webhook(project, url="http://127.0.0.1:9/", events=["run.succeeded", "run.failed"], by=carol)
+    page = text_of(carol, there)
+    assert "run.succeeded, run.failed" in page and "run.succeeded →" not in page
+
+
 def test_filters(there: str, project: Project, carol: User, bob: User) -> None:
     actions.publish_guidelines(project, text="Be quick.", by=bob)
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation.models import Project, User
+from annotation.models import AuditEntry, Project, User
 from training import actions
 from training.models import ModelVersion, Run, Snapshot
 
@@ -244,6 +244,8 @@ def test_promote_archives_the_former_one(project: Project, base: ModelVersion, d
     assert (base.stage, better.stage) == ("archived", "production")
     newest = base.stage_changes.first()
     assert newest is not None and newest.reason == "policy-2 took its place." and newest.by == dana
+    log = AuditEntry.objects.filter(verb="model.promoted", subject=base.name).latest("pk")
+    assert (log.actor, log.details) == (dana, {"stage": ["production", "archived"]})
 
 
 def test_promote_refuses_in_a_sentence(base: ModelVersion, dana: User) -> None:

@@ -61,6 +61,9 @@ def vote_on_pair(review: Review, pair: PairDiff, *, by: User, choice: str) -> Re
     )  # fmt: skip
     if not is_new:
         raise ValueError(_("You have voted on this pair already: a vote stays, because the versions are known since."))
+    # That somebody voted, and not for what: an admin who reads the log may have to vote on the pair, too.
+    subject = f"review {review.pk}, prompt {pair.prompt_id}"
+    AuditEntry.objects.record(Verb.REVIEW_VOTED, by=by, project=review.project, subject=subject)
     return vote
 
 

@@ -73,18 +73,17 @@ def promote(version: ModelVersion, *, stage: str, by: User | None, reason: str) 
         ModelVersion.objects.select_for_update().filter(project=version.project, kind=version.kind).order_by("id")
     )
     current = {sibling.pk: sibling for sibling in siblings}
-    if current[version.pk].stage == stage:
+    version.stage = current[version.pk].stage
+    if version.stage == stage:
         raise ValueError(
             _("%(version)s is already at this stage (%(stage)s).")
-            % {"version": version, "stage": current[version.pk].get_stage_display()}
+            % {"version": version, "stage": version.get_stage_display()}
         )
     if stage == ModelVersion.Stage.PRODUCTION:
         _require_approval(version)
         for former in current.values():
             if former.stage == stage:
                 _move_stage(former, ModelVersion.Stage.ARCHIVED, by=by, reason=f"{version} took its place.")
-    change = [current[version.pk].stage, stage]
-    AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
     return _move_stage(version, stage, by=by, reason=reason.strip())
 
 
@@ -156,7 +155,10 @@ def _require_approval(version: ModelVersion) -> None:
         )
 
 
+@transaction.atomic
 def _move_stage(version: ModelVersion, stage: str, *, by: User | None, reason: str) -> StageChange:
+    change = [version.stage, stage]
+    AuditEntry.objects.record(Verb.MODEL_PROMOTED, by=by, project=version.project, subject=version.name, stage=change)
     version.stage = stage
     version.save(update_fields=["stage"])
     return StageChange.objects.create(version=version, stage=stage, by=by, reason=reason)
