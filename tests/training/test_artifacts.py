@@ -47,9 +47,12 @@ def test_a_turned_byte_is_found(base: ModelVersion) -> None:
     artifacts.verify(base)
 
 
-def test_no_run_starts_from_changed_files(run: Run) -> None:
-    assert run.model
-    spoil(run.model)
+@pytest.mark.parametrize("role", ["model", "reference", "reward_model", "watcher"])
+def test_no_run_starts_from_changed_files(run: Run, nano_policy: Path, role: str) -> None:
+    """Whichever of the versions that it loads has changed."""
+    other = actions.register_version(run.project, path=nano_policy, name="other", kind="base")
+    Run.objects.filter(pk=run.pk).update(**{role: other})
+    spoil(other)
     execute_run(run.pk)
     run.refresh_from_db()
     assert run.status == Run.Status.FAILED
