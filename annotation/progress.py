@@ -45,6 +45,7 @@ class Work(StrEnum):
     FREEZE = "freeze"
     ROUND = "round"
     MODEL = "model"
+    PAIRS = "pairs"
     FIGURES = "figures"
     """Of a page, counted for whoever looks; told under a mark instead of a person."""
 

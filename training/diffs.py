@@ -20,6 +20,7 @@ from django.db import transaction
 
 from annotation.export.batches import batches
 from annotation.models import Prompt
+from annotation.progress import NOBODY, Telling
 from training.models import Generation, ModelVersion
 from training.models import Likelihood as LikelihoodRow
 
@@ -177,21 +178,30 @@ def word_diff(before: str, after: str) -> WordDiff:
 
 @transaction.atomic(savepoint=False)
 def diff_versions(
-    a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int] | None = None, with_texts: bool = True
+    a: ModelVersion,
+    b: ModelVersion,
+    *,
+    prompt_ids: Sequence[int] | None = None,
+    with_texts: bool = True,
+    with_messages: bool = True,
+    told: Telling = NOBODY,
 ) -> Diff:
     """The newest answers of both versions to the prompts that both answered (or to these prompts only).
 
     with_texts=False: to put pairs in order, and to tell which answers differ. Hashes stand for the texts, and there are
-    no messages and settings: of 100,000 pairs these take most of the time. In a transaction: a cursor outside of one
-    would have the database write the whole result down first.
+    no messages and settings: of 100,000 pairs these take most of the time. with_messages=False: texts, but no messages.
+    Each answer is a step. In a transaction: a cursor outside of one would have the database write the whole result down
+    first.
     """
-    known = read_likelihoods(a, b)
+    if prompt_ids is not None and not prompt_ids:
+        return Diff([], 0, 0)
+    known = read_likelihoods(a, b, prompt_ids=prompt_ids)
     answers_a, answers_b = (
-        newest_answers(version, known, prompt_ids=prompt_ids, with_texts=with_texts) for version in (a, b)
+        newest_answers(version, known, prompt_ids=prompt_ids, with_texts=with_texts, told=told) for version in (a, b)
     )
     both = [prompt for prompt in answers_a if prompt in answers_b]
     prompts = Prompt.objects.filter(pk__among=both).values_list("pk", "messages")
-    messages = dict(itertools.chain.from_iterable(batches(prompts))) if with_texts else {}
+    messages = dict(itertools.chain.from_iterable(batches(prompts))) if with_texts and with_messages else {}
     return Diff(
         pairs=[PairDiff(prompt, messages.get(prompt, []), answers_a[prompt], answers_b[prompt]) for prompt in both],
         num_only_a=len(answers_a) - len(both),
@@ -199,13 +209,17 @@ def diff_versions(
     )
 
 
-def read_likelihoods(a: ModelVersion, b: ModelVersion) -> dict[int, Likelihood]:
+def read_likelihoods(
+    a: ModelVersion, b: ModelVersion, *, prompt_ids: Sequence[int] | None = None
+) -> dict[int, Likelihood]:
     """What the two have read together, by response, seen from a to b: the rows keep the older version as a."""
     names = ["logprob_a", "logprob_b", "kl_a", "kl_b"]
     if a.pk > b.pk:
         names = ["logprob_b", "logprob_a", "kl_b", "kl_a"]
-    rows = LikelihoodRow.objects.of_pair(a, b).values_list("response", *names)
-    return {pk: Likelihood(*values) for pk, *values in rows}
+    rows = LikelihoodRow.objects.of_pair(a, b)
+    if prompt_ids is not None:
+        rows = rows.filter(response__prompt__in=prompt_ids)
+    return {pk: Likelihood(*values) for pk, *values in rows.values_list("response", *names)}
 
 
 def newest_answers(
@@ -214,6 +228,7 @@ def newest_answers(
     *,
     prompt_ids: Sequence[int] | None = None,
     with_texts: bool = True,
+    told: Telling = NOBODY,
 ) -> dict[int, Answer]:
     """The version's first answer in its newest run, by prompt, in the order of the prompts. with_texts=False: with the
     hash of its text in its place, and without settings.
@@ -226,10 +241,10 @@ def newest_answers(
         *("response__prompt_id", "response_id", "response__text" if with_texts else "response__content_hash"),
         *("reward", "run__reward_model_id", "num_tokens", "has_ended", *(["settings"] if with_texts else [])),
     )
-    return {
-        prompt: Answer(
-            response, text, reward, scorer, num_tokens, has_ended, settings[0] if settings else {}, known.get(response)
-        )
-        for batch in batches(found)
-        for prompt, response, text, reward, scorer, num_tokens, has_ended, *settings in batch
-    }
+    answers: dict[int, Answer] = {}
+    for batch in batches(found):
+        for prompt, response, text, reward, scorer, num_tokens, has_ended, *settings in batch:
+            said = settings[0] if settings else {}
+            answers[prompt] = Answer(response, text, reward, scorer, num_tokens, has_ended, said, known.get(response))
+        told.advance(len(batch))
+    return answers

@@ -43,7 +43,7 @@ def start_reading(a: ModelVersion, b: ModelVersion, *, by: User) -> Run:
     """Queue a run in which both read the answers they have not read; ValueError with a sentence when none is left."""
     # In one order, so that of two people who ask at once the second finds the first one's run.
     list(ModelVersion.objects.select_for_update().filter(pk__in=[a.pk, b.pk]).order_by("pk"))
-    if runs_of(a, b).unfinished().exists() or not diffs.diff_versions(a, b).num_unread:
+    if runs_of(a, b).unfinished().exists() or not diffs.diff_versions(a, b, with_texts=False).num_unread:
         raise ValueError(_("Both versions have read all answers, or a run is at it: nothing was started."))
     return actions.start_run(b.project, kind=Run.Kind.COMPARE, config=settings(a, b), by=by, model=b, reference=a)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from annotation.progress import NOBODY, Telling
 from training.diff_report import mean_with_interval
 from training.diffs import CJK, PairDiff
 from training.reward_report import Share
@@ -78,18 +79,15 @@ class Shift:
         return low is not None and high is not None and not low <= 0 <= high
 
 
-def shifts(pairs: list[PairDiff]) -> list[Shift]:
-    """Every measure over these pairs; none of fewer than two, which have no spread."""
+def shifts(pairs: list[PairDiff], *, told: Telling = NOBODY, steps: float = 0) -> list[Shift]:
+    """Every measure over these pairs; none of fewer than two, which have no spread. It takes so many steps."""
     if len(pairs) < 2:
         return []
-    before, after = (list(zip(*map(measures, texts), strict=True)) for texts in zip(*map(texts_of, pairs), strict=True))
+    measured = [(measures(pair.a.text), measures(pair.b.text)) for pair in told.within(steps, pairs)]
+    before, after = (list(zip(*of_side, strict=True)) for of_side in zip(*measured, strict=True))
     found = []
     for label, old, new in zip(LABELS, before, after, strict=True):
         change = mean_with_interval([y - x for x, y in zip(old, new, strict=True)])
         assert change, "two pairs have a spread"
         found.append(Shift(label, fmean(old), fmean(new), change))
     return found
-
-
-def texts_of(pair: PairDiff) -> tuple[str, str]:
-    return pair.a.text, pair.b.text

@@ -1,7 +1,7 @@
 """Verbs of a version's answers: publish what a run wrote, send pairs of answers to people."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -9,10 +9,13 @@ from django.utils.translation import gettext as _
 
 from annotation.intake import content
 from annotation.models import Project, Prompt, Response
+from annotation.progress import NOBODY, Telling
 from training.models import Generation, ModelVersion, Run
 from training.rlhf.rundir import RunDir
 
 PUBLISHED_AT_ONCE = 1000
+SENT_AT_ONCE = 500
+"""In between the page hears how far it is."""
 
 
 def publish_responses(run: Run) -> list[Response]:
@@ -68,11 +71,22 @@ def _generation(run: Run, version: ModelVersion, response: Response, line: Mappi
     )
 
 
+@transaction.atomic
 def send_to_annotators(
-    project: Project, *, pairs: Iterable[tuple[int, int]], overlap: int | None = None, priority: int = 0
+    project: Project,
+    *,
+    pairs: Sequence[tuple[int, int]],
+    overlap: int | None = None,
+    priority: int = 0,
+    telling: Telling = NOBODY,
 ) -> int:
-    """Ask people which of two answers is better, for pairs of response ids; returns how many questions are new."""
-    pairs = list(pairs)
+    """Ask people which of two answers is better, for pairs of response ids; returns how many questions are new. Each
+    pair is a step.
+    """
+    return sum(_send(project, part, overlap=overlap, priority=priority) for part in telling.parts(pairs, SENT_AT_ONCE))
+
+
+def _send(project: Project, pairs: Sequence[tuple[int, int]], *, overlap: int | None, priority: int) -> int:
     ids = {pk for pair in pairs for pk in pair}
     rows = Response.objects.select_related("prompt").filter(prompt__project=project).in_bulk(ids)
     if missing := ids - set(rows):

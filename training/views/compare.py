@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,11 +19,10 @@ from django.views.decorators.http import require_safe
 from annotation.models import Project, Role
 from training import answers, diffs, likelihoods
 from training.diff_choice import ORDERS, Choice
-from training.diff_report import DiffReport
-from training.human_wins import human_wins
+from training.diff_figures import AWAITED, Chosen, awaiting
+from training.human_wins import Said, human_wins
 from training.models import ModelVersion, Review, Run
 from training.origins import differences, shared_labels
-from training.style import shifts
 from training.views.requests import PersonRequest, asked_number, find_version, poll
 
 PAGE_SIZE = 20
@@ -40,7 +40,7 @@ def compare(request: PersonRequest) -> HttpResponse:
         choose = {"groups": choices(request), "refusal": refusal}
         return render(request, "training/compare_choose.html", choose, status=422)
     running = [*answers.runs_under_way(a, b), *likelihoods.runs_of(a, b).unfinished().select_related("model")]
-    if request.htmx:
+    if request.htmx and request.htmx.target not in AWAITED:
         response = poll(
             request,
             "training/compare.html#running",
@@ -51,30 +51,28 @@ def compare(request: PersonRequest) -> HttpResponse:
         if not running:
             response["HX-Refresh"] = "true"  # the answers are there: the whole page has changed
         return response
-    diff = diffs.diff_versions(a, b)
     choice = Choice.read(request.GET)
-    chosen = choice.of(diff)
-    page = Paginator(chosen, PAGE_SIZE).get_page(
-        request.GET.get("page") or page_with(asked_number(request.GET, "prompt"), chosen)
-    )
-    page.object_list = shown(a, b, list(page.object_list))  # type: ignore[assignment]
+    parts = awaiting(a, b, choice)
+    figures, figures_wait = parts.figures.on(request)
+    chosen, pairs_wait = parts.chosen.on(request)
     reviews = list(Review.objects.of_pair(a, b).select_related("a", "b", "opened_by", "closed_by"))
-    people = human_wins(a, b)
+    people = human_wins(a, b) if figures else Said(None, None)  # they stand beside the figures
     context = {
         "a": a,
         "b": b,
-        "diff": diff,
-        "summary": DiffReport(diff),
+        "figures": figures,
+        "figures_wait": figures_wait,
+        "chosen": chosen,
+        "pairs_wait": pairs_wait,
         "choice": choice,
         "orders": ORDERS.items(),
         "people": people.asked,
         "people_in_chats": people.in_chats,
-        "styles": shifts(diff.pairs),
         "differences": differences(a, b),
         "shared_labels": shared_labels(a, b),
         "reviews": reviews,
         "diff_review": next((each for each in reviews if each.is_open), reviews[0] if reviews else None),
-        "page": page,
+        "page": page_of(request, a, b, chosen) if chosen else None,
         "weights": likelihoods.weight_changes(a, b),
         "running": running,
         "state": moved(running),
@@ -117,6 +115,15 @@ class ShownPair:
     sides: list[Side]
 
 
+def page_of(request: PersonRequest, a: ModelVersion, b: ModelVersion, chosen: Chosen) -> Page[Any]:
+    """The page that was asked for, or that on which the pair of a prompt stands: links from a review lead to a pair."""
+    place = chosen.place_of(asked_number(request.GET, "prompt"))
+    page = Paginator(chosen.prompts, PAGE_SIZE).get_page(request.GET.get("page") or place // PAGE_SIZE + 1)
+    by_prompt = {pair.prompt_id: pair for pair in diffs.diff_versions(a, b, prompt_ids=list(page.object_list)).pairs}
+    page.object_list = shown(a, b, [by_prompt[prompt] for prompt in page.object_list if prompt in by_prompt])
+    return page
+
+
 def shown(a: ModelVersion, b: ModelVersion, pairs: Sequence[diffs.PairDiff]) -> list[ShownPair]:
     """The pairs of one page, with their words compared and their tokens fetched."""
     heat = likelihoods.heat_maps(a, b, pairs)
@@ -147,12 +154,6 @@ def choices(request: PersonRequest) -> list[tuple[Project, list[ModelVersion]]]:
     projects = Project.objects.with_role(request.user, Role.REVIEWER)
     versions = list(ModelVersion.objects.visible_to(request.user).policies())
     return [(project, [each for each in versions if each.project_id == project.pk]) for project in projects]
-
-
-def page_with(prompt: int | None, pairs: Sequence[diffs.PairDiff]) -> int:
-    """The page on which the pair of this prompt stands, else the first: links from a review lead to a pair."""
-    found = (place for place, pair in enumerate(pairs) if pair.prompt_id == prompt)
-    return next(found, 0) // PAGE_SIZE + 1
 
 
 def moved(running: list[Run]) -> str:

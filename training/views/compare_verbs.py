@@ -11,11 +11,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from annotation.models import Role
+from annotation.progress import Work, telling
 from training import actions, answers, diffs, likelihoods
 from training.diff_choice import Choice
+from training.models import ModelVersion
 from training.tasks import execute_run
 from training.views.compare import address, pair_of, why_not
-from training.views.requests import PersonRequest, asked_number
+from training.views.requests import LONGEST_NUMBER, PersonRequest, asked_number
 
 
 @login_required
@@ -59,17 +61,21 @@ def compare_send(request: PersonRequest) -> HttpResponse:
     if why_not(a, b):
         return redirect(address(a, b))  # whose page says it
     choice = Choice.read(request.POST)
-    chosen = set(request.POST.getlist("prompt"))
-    diff = diffs.diff_versions(a, b, with_texts=bool(choice.search))
-    pairs = [pair for pair in choice.of(diff) if pair.a.text != pair.b.text]
-    if chosen:
-        pairs = [pair for pair in pairs if str(pair.prompt_id) in chosen]
-    else:
-        pairs = pairs[: asked_number(request.POST, "num") or 0]
+    with telling(Work.PAIRS, request.user) as told:
+        pairs = asked_about(request, a, b, choice)
+        num = actions.send_to_annotators(a.project, pairs=pairs, telling=told)
     if not pairs:
         messages.error(request, _("Nothing was sent: choose pairs whose answers differ, or how many."))
         return redirect(address(a, b, **choice.query))
-    num = actions.send_to_annotators(a.project, pairs=[(pair.a.response_id, pair.b.response_id) for pair in pairs])
     said = ngettext("%(num)d new comparison waits for people.", "%(num)d new comparisons wait for people.", num)
     messages.success(request, said % {"num": num})
     return redirect(address(a, b, **choice.query))
+
+
+def asked_about(request: PersonRequest, a: ModelVersion, b: ModelVersion, choice: Choice) -> list[tuple[int, int]]:
+    """The two responses of each pair that was ticked, else of the first so many; only where they differ."""
+    ticked = request.POST.getlist("prompt")
+    prompts = [int(each) for each in ticked if each.isascii() and each.isdigit() and len(each) <= LONGEST_NUMBER]
+    diff = diffs.diff_versions(a, b, prompt_ids=prompts if ticked else None, with_texts=bool(choice.search))
+    pairs = [(pair.a.response_id, pair.b.response_id) for pair in choice.of(diff) if pair.a.text != pair.b.text]
+    return pairs if ticked else pairs[: asked_number(request.POST, "num") or 0]
