@@ -16,6 +16,7 @@ from annotation.views import progress as progress_page
 from tests.annotation.test_consensus import said
 from tests.browser.axe import check
 from tests.browser.conftest import OpenPage, person
+from tests.training import rows
 
 THERE = "/projects/support-replies/leaderboard/"
 
@@ -64,13 +65,14 @@ def test_figures_take_the_place_of_their_bar(open_page: OpenPage, carol: User) -
     expect(page.get_by_role("heading", name="Ranking")).to_be_visible()
 
 
+def hold(route: Route) -> None:
+    """Let the page through, and nothing that it asks for."""
+    if route.request.is_navigation_request():
+        route.continue_()
+
+
 def test_the_waiting_page_is_accessible(open_page: OpenPage, carol: User) -> None:
     """What it asks for never comes, so it stays as it is while axe looks."""
-
-    def hold(route: Route) -> None:
-        if route.request.is_navigation_request():
-            route.continue_()
-
     page = open_page(carol)
     for address in (f"**{THERE}", "**/progress/**"):
         page.route(address, hold)
@@ -84,3 +86,34 @@ def test_without_scripts_a_link_leads_to_them(open_page: OpenPage, carol: User) 
     page.goto(THERE)
     page.get_by_role("link", name="Show the figures").click()
     expect(page.get_by_role("heading", name="Ranking")).to_be_visible()
+
+
+def diff(project: Project) -> str:
+    base, frozen = rows.base(project), rows.snapshot(project)
+    scorer = rows.reward_model(project, model=base, snapshot=frozen)
+    tuned = rows.policy(project, model=base, scorer=scorer, snapshot=frozen)
+    prompts = rows.prompts(project, 6)
+    for version, shift in ((base, -0.2), (tuned, 0.3)):
+        rows.generations(version, scorer=scorer, prompts=prompts, shift=shift)
+    return f"/models/compare/?a={base.pk}&b={tuned.pk}"
+
+
+def test_a_diff_comes_part_by_part(open_page: OpenPage, project: Project, carol: User) -> None:
+    page = open_page(carol)
+    page.goto(diff(project))
+    expect(page.get_by_role("heading", name="Change of the reward, prompt by prompt")).to_be_visible()
+    expect(page.locator("#pairs .diffs > li")).to_have_count(6)
+    expect(page.locator(".awaited")).to_have_count(0)
+    page.get_by_label("Pairs for people").fill("3")
+    page.get_by_role("button", name="Send to annotators").click()
+    expect(page.get_by_text("3 new comparisons wait for people.")).to_be_visible()
+    expect(page.locator("#pairs .diffs > li")).to_have_count(6)
+
+
+def test_a_waiting_diff_is_accessible(open_page: OpenPage, project: Project, carol: User) -> None:
+    page = open_page(carol)
+    for address in ("**/models/compare/**", "**/progress/**"):
+        page.route(address, hold)
+    page.goto(diff(project))
+    expect(page.locator(".awaited progress")).to_have_count(2)
+    check(page)

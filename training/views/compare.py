@@ -120,7 +120,8 @@ def page_of(request: PersonRequest, a: ModelVersion, b: ModelVersion, chosen: Ch
     place = chosen.place_of(asked_number(request.GET, "prompt"))
     page = Paginator(chosen.prompts, PAGE_SIZE).get_page(request.GET.get("page") or place // PAGE_SIZE + 1)
     by_prompt = {pair.prompt_id: pair for pair in diffs.diff_versions(a, b, prompt_ids=list(page.object_list)).pairs}
-    page.object_list = shown(a, b, [by_prompt[prompt] for prompt in page.object_list if prompt in by_prompt])
+    found = [by_prompt[prompt] for prompt in page.object_list if prompt in by_prompt]
+    page.object_list = shown(a, b, found)  # type: ignore[assignment]
     return page
 
 
