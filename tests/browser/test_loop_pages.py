@@ -287,6 +287,9 @@ def on_paper(page: Page) -> None:
     for gone in (".masthead nav", ".button", ".skip-link", "form.toolbar"):
         expect(page.locator(f"{gone}:visible")).to_have_count(0)
     page.wait_for_function(FITS)
+    folds = page.locator("main details.foldable:not(:has(form), [hx-get])")
+    for number in range(folds.count()):
+        expect(folds.nth(number).locator("> :not(summary)").first).to_be_visible()
     charts = page.locator(".chart[data-drawn]")
     for number in range(charts.count()):
         picture = charts.nth(number).locator("canvas.on-paper")

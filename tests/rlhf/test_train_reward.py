@@ -57,7 +57,8 @@ def test_it_works(uninterrupted):
     assert list(values) == list(range(1, NUM_STEPS + 1))
     assert values[NUM_STEPS]["loss/train"] < 0.3 < 0.5 < values[1]["loss/train"]
     assert set(values[8]) >= {"validation/loss", "validation/accuracy", "validation/ece", "train/accuracy"}
-    *_, artifact, done = events_of(uninterrupted)
+    *_, artifact, memory, done = events_of(uninterrupted)
+    assert memory["type"] == "memory" and memory["peak"] > 0
     assert artifact["model_kind"] == "reward" and done["status"] == "succeeded"
     summary = done["summary"]
     assert summary == artifact["metrics"]

@@ -72,7 +72,8 @@ def test_it_works(uninterrupted):
     assert values[NUM_STEPS]["validation/loss"] < values[4]["validation/loss"]
     assert values[4]["validation/perplexity"] == pytest.approx(math.exp(values[4]["validation/loss"]))
     assert values[1]["optim/learning_rate"] == 0.5e-2 and values[2]["optim/learning_rate"] == 1e-2
-    *_, artifact, done = events_of(uninterrupted)
+    *_, artifact, memory, done = events_of(uninterrupted)
+    assert memory["type"] == "memory" and memory["peak"] > 0
     assert artifact["type"] == "artifact" and artifact["model_kind"] == "policy" and artifact["path"] == "artifact"
     assert done["type"] == "done" and done["status"] == "succeeded" and done["summary"]["steps"] == NUM_STEPS
     assert [event["seq"] for event in events_of(uninterrupted)] == list(range(1, done["seq"] + 1))
@@ -115,7 +116,7 @@ def orphan(run):
     parent.kill()
     parent.communicate()
     with run.lock(wait_seconds=60):  # the orphan holds it until it ends
-        assert events_of(run)[-1]["type"] == "checkpoint"
+        assert [event["type"] for event in events_of(run)[-2:]] == ["checkpoint", "memory"]
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 3, 0])
