@@ -37,7 +37,7 @@ MODELS = {
 def make(name: str, **more: object) -> torch.nn.Module:
     torch.manual_seed(0)
     config, model, own = MODELS[name]
-    return model(config(**SHAPE, **own, **more)).eval()
+    return model(config(**SHAPE | own | more)).eval()
 
 
 def numbers(*shape: int) -> torch.Tensor:

@@ -113,3 +113,15 @@ def test_who_is_built_otherwise_is_asked_itself(monkeypatch, num_steps):
     assert token_step(copy.deepcopy(model)) is not None
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert token_step(model) is None
+
+
+def test_a_window_is_left_to_the_model(num_steps):
+    """Keys outside of it must not be read; the trial at loading is too short to see that."""
+    model = make("mistral", sliding_window=6)
+    assert fuse(model) and enable_steps(model)
+    num_steps[:] = []  # those of the trial
+    written = sample(model, PROMPTS, stop_ids=[0], pad_id=0, max_tokens=12, temperature=1.0,
+                     generator=torch.Generator().manual_seed(3))  # fmt: skip
+    assert not num_steps
+    full = response_logprobs(model, written, temperature=1.0)
+    torch.testing.assert_close(written.logprobs[written.mask], full, rtol=0, atol=1e-5)
